@@ -1,0 +1,45 @@
+# The steps of .ci/run, one recipe each. `just` alone runs all of them.
+
+# Everything that CI runs.
+all:
+    .ci/run
+
+# What the other steps need: ip and nft (as root), a Python with websockets and aiohttp.
+tools:
+    .ci/run tools
+
+# Formatting.
+fmt:
+    .ci/run fmt
+
+# Lints, warnings are errors.
+clippy:
+    .ci/run clippy
+
+# Documentation, warnings are errors.
+doc:
+    .ci/run doc
+
+# Licences of all packages against deny.toml, offline.
+licences:
+    .ci/run licences
+
+# All tests; nothing may be skipped.
+test:
+    .ci/run tools test
+
+# Only the tests in network namespaces and with other people's clients.
+faults:
+    .ci/run tools faults
+
+# The membership simulation with many seeds, in a release build.
+simulation runs="1000":
+    RINGPOST_SIM_RUNS={{runs}} .ci/run simulation
+
+# Runs every benchmark once.
+bench:
+    .ci/run bench
+
+# A cluster of three nodes in one process, with web pages.
+demo:
+    cargo run --release -- demo

@@ -1,0 +1,35 @@
+//! Accepting connections until the node stops, whatever goes wrong in between.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Counters;
+
+/// How long to wait after `accept` failed: most likely there are no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Hands every connection to `take`; a failure is logged, counted and waited out.
+pub(crate) async fn accept_all(
+    listener: TcpListener,
+    counters: &Counters,
+    stop: &CancellationToken,
+    mut take: impl FnMut(TcpStream, SocketAddr),
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, remote)) => take(stream, remote),
+            Err(error) => {
+                counters.accept_errors.add();
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+use std::time::Duration;
+
+use clap::Args;
+
+use super::*;
+
+const FILE: &str = "ringpost.toml";
+
+fn file(text: &str) -> Result<(Settings, Sources), String> {
+    from_table(toml::from_str(text).unwrap(), Path::new(FILE))
+}
+
+fn flags(line: &str) -> (Settings, Sources) {
+    let words = std::iter::once("serve").chain(line.split_whitespace());
+    let command = Settings::augment_args(Command::new("serve"));
+    let matches = command.try_get_matches_from(words).unwrap();
+    let settings = <Settings as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+    let sources = sources_of(&matches);
+    (settings, sources)
+}
+
+fn checked(line: &str, toml: &str) -> Result<Effective, String> {
+    let (said, sources) = flags(line);
+    let (from_file, in_file) = file(toml)?;
+    let sources = in_file.into_iter().chain(sources).collect();
+    effective(said.or(from_file), sources, None)
+}
+
+const USABLE: &str = "--id n1 --insecure-users";
+
+#[test]
+fn a_flag_beats_the_file_which_beats_the_default() {
+    let both = checked(
+        &format!("{USABLE} --weight 3"),
+        "weight = 2\ndrain_timeout = 5\nseeds = ['a:1', 'b:2']\nallowed_origins = 'http://a'",
+    )
+    .unwrap();
+    assert_eq!(both.config.weight, 3);
+    assert_eq!(both.config.drain_timeout, Duration::from_secs(5));
+    assert_eq!(both.config.seeds, ["a:1", "b:2"]);
+    assert_eq!(both.config.allowed_origins, ["http://a"]);
+    assert_eq!(both.config.rebalance_rate, 100);
+    assert_eq!(both.sources.get("weight"), Some(&Source::Flag));
+    assert_eq!(both.sources.get("seeds"), Some(&Source::File(FILE.into())));
+    assert_eq!(both.sources.get("rebalance_rate"), None);
+}
+
+#[test]
+fn a_switch_can_be_turned_off_over_the_file() {
+    let error = checked("--id n1 --insecure-users=false", "insecure_users = true").unwrap_err();
+    assert!(error.starts_with("--insecure-users = false:"), "{error}");
+}
+
+#[test]
+fn a_refusal_is_one_sentence_with_the_key_the_value_and_what_would_do() {
+    for (line, toml, words) in [
+        ("--insecure-users", "", "--id: it is required|n1"),
+        (
+            "--insecure-users",
+            "id = 'a b'",
+            "--id = \"a b\"|id in ringpost.toml|would do",
+        ),
+        ("--id n1", "", "--insecure-users = false|JWT|later version"),
+        (
+            USABLE,
+            "weight = 0",
+            "--weight = 0|weight in ringpost.toml|1 to 64",
+        ),
+        (USABLE, "weight = 70000", "--weight = 70000|2^16"),
+        (USABLE, "weight = -1", "--weight = -1|whole number"),
+        (USABLE, "weight = [1]", "--weight = [1]|a number"),
+        (USABLE, "seed = []", "seed = []|no such key|seeds would do"),
+        (
+            USABLE,
+            "peer-listen = 'x'",
+            "peer-listen = |peer_listen would do",
+        ),
+        (
+            USABLE,
+            "colour = 'red'",
+            "colour = \"red\"|no such key|ringpost serve --help",
+        ),
+        (
+            USABLE,
+            "listen = 'localhost'",
+            "--listen = \"localhost\"|127.0.0.1:7001",
+        ),
+        (USABLE, "seeds = [1]", "--seeds = [1]|string"),
+        (
+            USABLE,
+            "drain_timeout = 'soon'",
+            "--drain-timeout = \"soon\"|30s",
+        ),
+        (
+            USABLE,
+            "redirect_location = '//'",
+            "--redirect-location = \"//\"|absolute",
+        ),
+        (
+            USABLE,
+            "log_format = 'xml'",
+            "--log-format = \"xml\"|text or json",
+        ),
+        (
+            "--id n1 --insecure-users --suspicion-timeout 400ms",
+            "",
+            "= 400ms|two probe periods, 500ms",
+        ),
+        (
+            "--id n1 --insecure-users --listen 0.0.0.0:7001",
+            "",
+            "= 0.0.0.0:7001|--advertise-url",
+        ),
+        (
+            "--id n1 --insecure-users --advertise-url http://a",
+            "",
+            "= http://a|ws or wss",
+        ),
+    ] {
+        let error = checked(line, toml).unwrap_err();
+        for word in words.split('|') {
+            assert!(
+                error.contains(word),
+                "{line} {toml}: {error:?} without {word:?}"
+            );
+        }
+        assert!(!error.contains('\n'), "{error:?}");
+    }
+}
+
+#[test]
+fn a_printed_configuration_is_a_file_that_says_the_same() {
+    let line = format!(
+        "{USABLE} --seeds a:1,b:2 --advertise-url wss://n1 --probe-timeout 0.2 --log-format json \
+         --redirect-location absolute"
+    );
+    let first = checked(&line, "").unwrap().to_toml();
+    let second = checked("", &first).unwrap().to_toml();
+    assert_eq!(
+        first.replace("  # flag", ""),
+        second.replace("  # ringpost.toml", "")
+    );
+}
+
+#[test]
+fn every_setting_is_printed_under_its_key_and_has_an_environment_variable() {
+    let effective = checked(USABLE, "").unwrap();
+    let printed: Vec<_> = effective.values().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(printed, keys());
+    for argument in Settings::augment_args(Command::new("serve")).get_arguments() {
+        let key = argument.get_id().as_str();
+        assert_eq!(argument.get_long(), Some(key.replace('_', "-").as_str()));
+        let variable = format!("RINGPOST_{}", key.to_uppercase());
+        assert_eq!(argument.get_env(), Some(variable.as_ref()), "{key}");
+    }
+}
+
+#[test]
+fn the_help_gives_the_default_that_is_used() {
+    let effective = checked(USABLE, "").unwrap();
+    let command = Settings::augment_args(Command::new("serve"));
+    for (key, value) in effective.values() {
+        let argument = command
+            .get_arguments()
+            .find(|argument| argument.get_id() == key)
+            .unwrap();
+        let help = argument.get_help().unwrap().to_string();
+        let Some(value) = value else { continue };
+        if matches!(key, "id" | "seeds" | "allowed_origins" | "insecure_users") {
+            continue;
+        }
+        let shown = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        assert!(
+            help.ends_with(&format!("Default: {shown}")),
+            "{key} = {shown}: {help}"
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! The settings of a node: one table for flags, environment variables and the keys of a TOML file.
+
+// The documentation here is help on a terminal, where marks of Markdown would only disturb.
+#![allow(clippy::doc_markdown)]
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::values::{Address, Count, List, Location, LogFormat, Span, Switch, Text};
+
+/// What was said of each setting in one place; `None` where nothing was.
+///
+/// clap fills one from flags and environment, serde another from the file. The documentation of a
+/// field is its help; each names the unit, the default and the use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// This node's name, unique in the cluster: 1 to 64 of A-Z a-z 0-9 . _ -
+    ///
+    /// The node's place on the ring comes from this name alone, so keep it over restarts.
+    /// Required.
+    #[arg(long, env = "RINGPOST_ID", value_name = "NAME", help_heading = NODE)]
+    pub id: Option<Text>,
+
+    /// The cluster's name; nodes of another name are refused. Default: ringpost
+    ///
+    /// The same on every node: the ring's hash seed comes from it, too.
+    #[arg(long, env = "RINGPOST_CLUSTER", value_name = "NAME", help_heading = NODE)]
+    pub cluster: Option<Text>,
+
+    /// Where clients connect. Port 0 takes a free one. Default: 127.0.0.1:7001
+    #[arg(long, env = "RINGPOST_LISTEN", value_name = "IP:PORT", help_heading = NODE)]
+    pub listen: Option<Address>,
+
+    /// Where other nodes connect (gRPC). Port 0 takes a free one. Default: 127.0.0.1:7101
+    #[arg(long, env = "RINGPOST_PEER_LISTEN", value_name = "IP:PORT", help_heading = NODE)]
+    pub peer_listen: Option<Address>,
+
+    /// Where operators and backends connect (HTTP). Port 0 takes a free one. Default:
+    /// 127.0.0.1:7201
+    #[arg(long, env = "RINGPOST_ADMIN_LISTEN", value_name = "IP:PORT", help_heading = NODE)]
+    pub admin_listen: Option<Address>,
+
+    /// Peer addresses to find the cluster by, with commas in between. Default: none, a cluster
+    /// of one
+    ///
+    /// Give every node the same list, its own address included. A host name may resolve to many
+    /// addresses. Unreachable seeds are retried for ever, so nodes may start in any order.
+    #[arg(long, env = "RINGPOST_SEEDS", value_name = "HOST:PORT,...", help_heading = NODE)]
+    pub seeds: Option<List>,
+
+    /// The URL clients are sent to, ws://host:port or wss://host. Default: the address of
+    /// --listen
+    ///
+    /// Needed when --listen is a wildcard (0.0.0.0 or [::]), since nobody can be redirected
+    /// there, and when clients reach this node by another name or through TLS in front of it.
+    /// /ws is appended.
+    #[arg(long, env = "RINGPOST_ADVERTISE_URL", value_name = "URL", help_heading = NODE)]
+    pub advertise_url: Option<Text>,
+
+    /// What other nodes dial. Default: the address of --peer-listen
+    ///
+    /// Needed when --peer-listen is a wildcard.
+    #[arg(long, env = "RINGPOST_ADVERTISE_PEER", value_name = "HOST:PORT", help_heading = NODE)]
+    pub advertise_peer: Option<Text>,
+
+    /// This node's share of the users relative to the others', 1 to 64. Default: 1
+    #[arg(long, env = "RINGPOST_WEIGHT", value_name = "N", help_heading = NODE)]
+    pub weight: Option<Count>,
+
+    /// Take the user from ?user= and believe it. Default: false
+    ///
+    /// Anybody can then be any user: for development and for trusted networks. It is the only
+    /// mode of this version, so it is required; user tokens (JWT) come in a later one.
+    #[arg(long, env = "RINGPOST_INSECURE_USERS", value_name = "BOOL", help_heading = TRUST,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure_users: Option<Switch>,
+
+    /// Allow peer and admin addresses off loopback, without authentication. Default: false
+    ///
+    /// Whoever reaches such a peer address can join the ring and read messages: for networks
+    /// that only the cluster is on.
+    #[arg(long, env = "RINGPOST_INSECURE_PEERS", value_name = "BOOL", help_heading = TRUST,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub insecure_peers: Option<Switch>,
+
+    /// Origins whose pages may connect, with commas in between. Default: the node's own hosts
+    ///
+    /// scheme://host[:port], matched exactly; any other Origin gets 403. Without a list an
+    /// origin's host must be that of the Host header or of a member's advertised URL, whatever
+    /// the port. Clients that send no Origin, as programs do, are not concerned.
+    #[arg(long, env = "RINGPOST_ALLOWED_ORIGINS", value_name = "ORIGIN,...", help_heading = TRUST)]
+    pub allowed_origins: Option<List>,
+
+    /// The form of Location in a 307: scheme-relative or absolute. Default: scheme-relative
+    ///
+    /// Clients that follow redirects want either ws:// or http://; //host:port/... suits both.
+    /// absolute gives ws://host:port/... for clients that want nothing else.
+    #[arg(long, env = "RINGPOST_REDIRECT_LOCATION", value_name = "FORM", help_heading = MOVES)]
+    pub redirect_location: Option<Location>,
+
+    /// How long a stop may take to send clients elsewhere. Default: 30s
+    #[arg(long, env = "RINGPOST_DRAIN_TIMEOUT", value_name = "TIME", help_heading = MOVES)]
+    pub drain_timeout: Option<Span>,
+
+    /// Sessions a second that are told to move when the ring has changed. Default: 100
+    #[arg(long, env = "RINGPOST_REBALANCE_RATE", value_name = "N", help_heading = MOVES)]
+    pub rebalance_rate: Option<Count>,
+
+    /// How often one member, picked at random, is probed. Default: 250ms
+    #[arg(long, env = "RINGPOST_PROBE_PERIOD", value_name = "TIME", help_heading = GOSSIP)]
+    pub probe_period: Option<Span>,
+
+    /// How long it may take to answer before others probe it, too. Default: 150ms
+    ///
+    /// Shorter than --probe-period, and longer than the slowest round trip between nodes.
+    #[arg(long, env = "RINGPOST_PROBE_TIMEOUT", value_name = "TIME", help_heading = GOSSIP)]
+    pub probe_timeout: Option<Span>,
+
+    /// How long a suspect may take to speak up before it is down. Default: 1.5s
+    ///
+    /// At least two probe periods. A pause of a node that is shorter changes nothing; a dead
+    /// node is down everywhere about two probe periods after this time.
+    #[arg(long, env = "RINGPOST_SUSPICION_TIMEOUT", value_name = "TIME", help_heading = GOSSIP)]
+    pub suspicion_timeout: Option<Span>,
+
+    /// How often a node compares all it knows with one member, and tries seeds and lost members.
+    /// Default: 2s
+    ///
+    /// It bounds how long a healed partition takes to be noticed.
+    #[arg(long, env = "RINGPOST_EXCHANGE_INTERVAL", value_name = "TIME", help_heading = GOSSIP)]
+    pub exchange_interval: Option<Span>,
+
+    /// Bytes of one message, its fragments together. Default: 65536
+    ///
+    /// One of exactly this size passes; a larger one closes the connection with 1009.
+    #[arg(long, env = "RINGPOST_MAX_MESSAGE_BYTES", value_name = "BYTES", help_heading = CLIENTS)]
+    pub max_message_bytes: Option<Count>,
+
+    /// Frames of one fragmented message; more close with 1009. Default: 1024
+    #[arg(long, env = "RINGPOST_MAX_FRAGMENTS", value_name = "N", help_heading = CLIENTS)]
+    pub max_fragments: Option<Count>,
+
+    /// Bytes queued for a client that does not read, before it is cut off with 4413. Default:
+    /// 1048576
+    #[arg(long, env = "RINGPOST_MAX_OUTBOUND_BYTES", value_name = "BYTES", help_heading = CLIENTS)]
+    pub max_outbound_bytes: Option<Count>,
+
+    /// From a connection's first byte to the end of its handshake. Default: 10s
+    #[arg(long, env = "RINGPOST_HANDSHAKE_TIMEOUT", value_name = "TIME", help_heading = CLIENTS)]
+    pub handshake_timeout: Option<Span>,
+
+    /// Bytes of a request's head, 8192 or more; a longer one gets 431. Default: 16384
+    #[arg(long, env = "RINGPOST_MAX_HEADER_BYTES", value_name = "BYTES", help_heading = CLIENTS)]
+    pub max_header_bytes: Option<Count>,
+
+    /// Header fields of a request, 16 or more; one with more gets 431. Default: 64
+    #[arg(long, env = "RINGPOST_MAX_HEADERS", value_name = "N", help_heading = CLIENTS)]
+    pub max_headers: Option<Count>,
+
+    /// Every client is pinged this often, give or take a tenth. Default: 25s
+    ///
+    /// Shorter than the idle time-out of any proxy in between.
+    #[arg(long, env = "RINGPOST_HEARTBEAT_INTERVAL", value_name = "TIME", help_heading = CLIENTS)]
+    pub heartbeat_interval: Option<Span>,
+
+    /// How long it may take to answer before it is cut off with 4408. Default: 10s
+    #[arg(long, env = "RINGPOST_HEARTBEAT_TIMEOUT", value_name = "TIME", help_heading = CLIENTS)]
+    pub heartbeat_timeout: Option<Span>,
+
+    /// After this a request without an outcome is answered unknown or unreachable. Default: 15s
+    #[arg(long, env = "RINGPOST_REQUEST_TIMEOUT", value_name = "TIME", help_heading = CLIENTS)]
+    pub request_timeout: Option<Span>,
+
+    /// Users in one presence request. Default: 256
+    #[arg(long, env = "RINGPOST_MAX_PRESENCE_USERS", value_name = "N", help_heading = CLIENTS)]
+    pub max_presence_users: Option<Count>,
+
+    /// Requests to /locate a second, and in one burst; more get 429. Default: 10000
+    #[arg(long, env = "RINGPOST_LOCATE_RATE", value_name = "N", help_heading = CLIENTS)]
+    pub locate_rate: Option<Count>,
+
+    /// Requests on their way to one peer, sent and not yet answered. Default: 8192
+    #[arg(long, env = "RINGPOST_PEER_WINDOW", value_name = "N", help_heading = PEERS)]
+    pub peer_window: Option<Count>,
+
+    /// Bytes that wait for one peer; senders beyond are told unreachable. Default: 16777216
+    #[arg(long, env = "RINGPOST_MAX_PEER_QUEUE_BYTES", value_name = "BYTES", help_heading = PEERS)]
+    pub max_peer_queue_bytes: Option<Count>,
+
+    /// The form of the log on standard error: text or json. Default: text
+    ///
+    /// What is logged is chosen by RUST_LOG, info without it.
+    #[arg(long, env = "RINGPOST_LOG_FORMAT", value_name = "FORM", help_heading = LOG)]
+    pub log_format: Option<LogFormat>,
+}
+
+const NODE: &str = "The node and its addresses";
+const TRUST: &str = "Trust";
+const MOVES: &str = "Sending clients elsewhere";
+const GOSSIP: &str = "Failure detector";
+const CLIENTS: &str = "Limits of clients";
+const PEERS: &str = "Limits between nodes";
+const LOG: &str = "Log";

@@ -1,0 +1,106 @@
+//! The configuration in effect, as text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ringpost::Config;
+use ringpost::config::RedirectLocation;
+
+use super::merge::{Effective, Source};
+use super::values::LogFormat;
+
+impl Effective {
+    /// The whole configuration as a TOML file that says the same.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        for (key, value) in self.values() {
+            let place = match self.sources.get(key) {
+                None => String::new(),
+                Some(Source::Flag) => "  # flag".to_owned(),
+                Some(Source::Environment) => {
+                    format!("  # RINGPOST_{}", key.to_uppercase())
+                }
+                Some(Source::File(path)) => format!("  # {}", path.display()),
+            };
+            let place = place.replace(char::is_control, "?");
+            // Writing to a String cannot fail.
+            let _ = match value {
+                Some(value) => writeln!(text, "{key} = {value}{place}"),
+                None => writeln!(text, "# {key}: as bound"),
+            };
+        }
+        text
+    }
+
+    /// Every key with its value in TOML, in the order of [`keys`](super::merge::keys).
+    pub fn values(&self) -> Vec<(&'static str, Option<toml::Value>)> {
+        let Config { gossip, limits, .. } = &self.config;
+        let config = &self.config;
+        let text = |value: &dyn ToString| Some(toml::Value::String(value.to_string()));
+        let list = |list: &[String]| Some(toml::Value::from(list.to_vec()));
+        let time = |time: Duration| Some(toml::Value::String(format!("{time:?}")));
+        let location = match config.redirect_location {
+            RedirectLocation::SchemeRelative => "scheme-relative",
+            RedirectLocation::Absolute => "absolute",
+        };
+        let log_format = match self.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        };
+        vec![
+            ("id", text(&config.id)),
+            ("cluster", text(&config.cluster)),
+            ("listen", text(&config.listen)),
+            ("peer_listen", text(&config.peer_listen)),
+            ("admin_listen", text(&config.admin_listen)),
+            ("seeds", list(&config.seeds)),
+            (
+                "advertise_url",
+                config.advertise_url.clone().map(toml::Value::String),
+            ),
+            (
+                "advertise_peer",
+                config.advertise_peer.clone().map(toml::Value::String),
+            ),
+            ("weight", Some(number(config.weight))),
+            ("insecure_users", Some(config.insecure_users.into())),
+            ("insecure_peers", Some(config.insecure_peers.into())),
+            ("allowed_origins", list(&config.allowed_origins)),
+            ("redirect_location", text(&location)),
+            ("drain_timeout", time(config.drain_timeout)),
+            ("rebalance_rate", Some(number(config.rebalance_rate))),
+            ("probe_period", time(gossip.probe_period)),
+            ("probe_timeout", time(gossip.probe_timeout)),
+            ("suspicion_timeout", time(gossip.suspicion_timeout)),
+            ("exchange_interval", time(gossip.exchange_interval)),
+            ("max_message_bytes", Some(number(limits.message_bytes_max))),
+            ("max_fragments", Some(number(limits.fragments_max))),
+            (
+                "max_outbound_bytes",
+                Some(number(limits.outbound_bytes_max)),
+            ),
+            ("handshake_timeout", time(limits.handshake_timeout)),
+            ("max_header_bytes", Some(number(limits.header_bytes_max))),
+            ("max_headers", Some(number(limits.headers_max))),
+            ("heartbeat_interval", time(limits.heartbeat_interval)),
+            ("heartbeat_timeout", time(limits.heartbeat_timeout)),
+            ("request_timeout", time(limits.request_timeout)),
+            (
+                "max_presence_users",
+                Some(number(limits.presence_users_max)),
+            ),
+            ("locate_rate", Some(number(limits.locate_rate))),
+            ("peer_window", Some(number(limits.peer_window))),
+            (
+                "max_peer_queue_bytes",
+                Some(number(limits.peer_queue_bytes_max)),
+            ),
+            ("log_format", text(&log_format)),
+        ]
+    }
+}
+
+/// A number in TOML, which has no more than 63 bits of them.
+fn number(value: impl TryInto<i64>) -> toml::Value {
+    toml::Value::Integer(value.try_into().unwrap_or(i64::MAX))
+}

@@ -1,0 +1,142 @@
+//! `ringpost status`: a cluster as one node sees it.
+
+use std::process::ExitCode;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::args::StatusArgs;
+use super::output::{print, printable};
+use super::table::table;
+use super::{Outcome, http};
+
+#[derive(Deserialize)]
+struct Cluster {
+    node: String,
+    digest: String,
+    sessions: u64,
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    id: String,
+    generation: u64,
+    state: String,
+    draining: bool,
+    url: String,
+    peer: String,
+    weight: u64,
+    /// Of the ring, 0 to 1.
+    share: f64,
+}
+
+/// Asks and prints.
+pub async fn run(args: StatusArgs) -> Outcome {
+    let body = match timeout(args.timeout.0, ask(&args)).await {
+        Ok(body) => body?,
+        Err(_) => {
+            return Err(format!(
+                "no answer of {} within {:?}",
+                args.node, args.timeout.0
+            ));
+        }
+    };
+    if args.json {
+        print(&String::from_utf8_lossy(&body));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let cluster: Cluster = serde_json::from_slice(&body)
+        .map_err(|error| format!("the answer of {} is not understood: {error}", args.node))?;
+    print(&shown(&cluster));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(args: &StatusArgs) -> Result<bytes::Bytes, String> {
+    let answer = http::get(&args.node, "/v1/cluster").await?;
+    match answer.status {
+        StatusCode::OK => Ok(answer.body),
+        StatusCode::NOT_FOUND => Err(format!(
+            "{} has no /v1/cluster; status takes an admin address (--admin-listen of the node)",
+            args.node
+        )),
+        _ => Err(format!("{} answered {}", args.node, answer.sentence())),
+    }
+}
+
+fn shown(cluster: &Cluster) -> String {
+    let rows: Vec<_> = cluster
+        .members
+        .iter()
+        .map(|member| {
+            [
+                member.id.clone(),
+                member.state.clone(),
+                if member.draining { "yes" } else { "no" }.to_owned(),
+                member.generation.to_string(),
+                member.weight.to_string(),
+                format!("{:.1}%", member.share * 100.0),
+                member.url.clone(),
+                member.peer.clone(),
+            ]
+        })
+        .collect();
+    let headings = [
+        "ID",
+        "STATE",
+        "DRAINING",
+        "GENERATION",
+        "WEIGHT",
+        "SHARE",
+        "URL",
+        "PEER",
+    ];
+    let Cluster {
+        node,
+        digest,
+        sessions,
+        ..
+    } = cluster;
+    let (node, digest) = (printable(node), printable(digest));
+    format!(
+        "{}\nseen by   {node}\ndigest    {digest}\nsessions  {sessions}",
+        table(headings, &rows)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_a_table_with_its_digest_and_sessions_below() {
+        let cluster: Cluster = serde_json::from_str(
+            r#"{"node":"n1","digest":"00ab","sessions":7,"members":[
+                {"id":"n1","generation":1732350000123,"state":"alive","draining":false,
+                 "url":"ws://127.0.0.1:7001","peer":"127.0.0.1:7101","weight":1,"share":0.334,
+                 "under_replicated":0},
+                {"id":"n22","generation":5,"state":"suspect","draining":true,
+                 "url":"ws://a","peer":"b:1","weight":2,"share":0.666}]}"#,
+        )
+        .unwrap();
+        let text = shown(&cluster);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "ID   STATE    DRAINING  GENERATION     WEIGHT  SHARE  URL                  PEER"
+        );
+        assert_eq!(
+            lines[1],
+            "n1   alive    no        1732350000123  1       33.4%  ws://127.0.0.1:7001  127.0.0.1:7101"
+        );
+        assert_eq!(
+            lines[2],
+            "n22  suspect  yes       5              2       66.6%  ws://a               b:1"
+        );
+        assert_eq!(
+            lines[4..],
+            ["seen by   n1", "digest    00ab", "sessions  7"]
+        );
+    }
+}

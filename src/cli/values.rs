@@ -1,0 +1,272 @@
+//! The values of settings, as text: on the command line, in the environment, in a TOML file.
+//!
+//! Every type reads the same text from all three. A TOML number or boolean counts as its text.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ringpost::config::RedirectLocation;
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+
+/// A length of time: `500ms`, `30s`, `1.5s`, `5m`, `1h`, or a bare number of seconds; in whole
+/// milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const WANTED: &str = "it must be a duration in whole milliseconds, such as 500ms, 30s or \
+                              5m, or a number of seconds";
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let seconds = match unit.trim_start() {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(WANTED.to_owned()),
+        };
+        let number: f64 = number.parse().map_err(|_| WANTED.to_owned())?;
+        let span = Duration::try_from_secs_f64(number * seconds).map_err(|_| WANTED.to_owned())?;
+        if span.subsec_nanos() % 1_000_000 != 0 {
+            return Err(WANTED.to_owned());
+        }
+        Ok(Self(span))
+    }
+}
+
+/// Any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(pub String);
+
+impl FromStr for Text {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A number of things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| "it must be a whole number, 0 or more".to_owned())
+    }
+}
+
+/// Yes or no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch(pub bool);
+
+impl FromStr for Switch {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "1" => Ok(Self(true)),
+            "false" | "0" => Ok(Self(false)),
+            _ => Err("it must be true or false".to_owned()),
+        }
+    }
+}
+
+/// An address of this machine to listen on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const WANTED: &str = "it must be IP:PORT, such as 127.0.0.1:7001 or [::1]:0";
+        text.parse().map(Self).map_err(|_| WANTED.to_owned())
+    }
+}
+
+/// Texts with commas in between; an array in TOML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List(pub Vec<String>);
+
+impl FromStr for List {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        Ok(Self(parts.map(str::to_owned).collect()))
+    }
+}
+
+/// The value of `--redirect-location`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location(pub RedirectLocation);
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "scheme-relative" => Ok(Self(RedirectLocation::SchemeRelative)),
+            "absolute" => Ok(Self(RedirectLocation::Absolute)),
+            _ => Err("it must be scheme-relative or absolute".to_owned()),
+        }
+    }
+}
+
+/// The value of `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("it must be text or json".to_owned()),
+        }
+    }
+}
+
+/// Reads a scalar as its text.
+struct Scalar<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = String>> Visitor<'_> for Scalar<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, a number or a boolean")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: Error>(self, yes: bool) -> Result<T, E> {
+        self.visit_str(if yes { "true" } else { "false" })
+    }
+}
+
+macro_rules! scalars {
+    ($($name:ident),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Scalar(PhantomData))
+            }
+        }
+    )*};
+}
+scalars!(Span, Text, Count, Switch, Address, Location, LogFormat);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+        impl<'de> Visitor<'de> for Parts {
+            type Value = List;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of strings, or a string with commas")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<List, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<List, A::Error> {
+                let mut list = Vec::new();
+                while let Some(part) = parts.next_element()? {
+                    list.push(part);
+                }
+                Ok(List(list))
+            }
+        }
+        deserializer.deserialize_any(Parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("1.5s", 1500),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("2", 2000),
+            ("0.25", 250),
+            ("0", 0),
+            ("10 s", 10_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "5 minutes",
+            "1e9",
+            "inf",
+            "0.5ms",
+            "1..2s",
+            "99999999999999999999h",
+        ] {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back(ms in 0_u64..100_000_000) {
+            let span = Span(Duration::from_millis(ms));
+            prop_assert_eq!(format!("{:?}", span.0).parse::<Span>(), Ok(span));
+        }
+    }
+
+    #[test]
+    fn lists_are_parted_by_commas_and_switches_are_true_or_false() {
+        assert_eq!(
+            " a:1, b:2,".parse(),
+            Ok(List(vec!["a:1".into(), "b:2".into()]))
+        );
+        assert_eq!("".parse(), Ok(List(Vec::new())));
+        assert_eq!("TRUE".parse(), Ok(Switch(true)));
+        assert_eq!("0".parse(), Ok(Switch(false)));
+        assert!("yes please".parse::<Switch>().is_err());
+    }
+}

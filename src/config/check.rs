@@ -1,0 +1,267 @@
+//! What makes a configuration unusable.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Config, ConfigError, GossipConfig, Limits, address};
+
+/// Longest cluster name, in bytes.
+const CLUSTER_BYTES_MAX: usize = 64;
+/// Longest seed list. A guess; a seed that is a host name stands for many addresses.
+const SEEDS_MAX: usize = 1024;
+/// Longest duration of any setting.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// hyper's smallest read buffer, which bounds a request head.
+const HEADER_BYTES_MIN: usize = 8192;
+/// The fields that RFC 6455 wants in a handshake, with room for a browser's few.
+const HEADERS_MIN: usize = 16;
+
+type Checked = Result<(), ConfigError>;
+
+impl Config {
+    /// Refuses what cannot work, or what would be unsafe without having been asked for.
+    ///
+    /// # Errors
+    /// The first setting that cannot stay as it is; the configuration is as it was.
+    pub fn check(&self) -> Checked {
+        self.check_identity()?;
+        self.check_addresses()?;
+        self.check_seeds()?;
+        self.check_trust()?;
+        within("drain-timeout", self.drain_timeout, Duration::ZERO)?;
+        at_least("rebalance-rate", self.rebalance_rate, 1)?;
+        self.gossip.check()?;
+        self.limits.check()
+    }
+
+    fn check_identity(&self) -> Checked {
+        let bytes = self.cluster.len();
+        if bytes == 0 || bytes > CLUSTER_BYTES_MAX || self.cluster.contains(char::is_control) {
+            return refuse(
+                "cluster",
+                format_args!("{:?}", self.cluster),
+                format!("it must be 1 to {CLUSTER_BYTES_MAX} bytes without control characters"),
+            );
+        }
+        if self.weight == 0 || self.weight > Self::WEIGHT_MAX {
+            let reason = format!("it must be 1 to {}", Self::WEIGHT_MAX);
+            return refuse("weight", self.weight, reason);
+        }
+        Ok(())
+    }
+
+    fn check_addresses(&self) -> Checked {
+        match &self.advertise_url {
+            Some(url) => or_refuse("advertise-url", url, address::client_url(url))?,
+            None if self.listen.ip().is_unspecified() => refuse(
+                "listen",
+                self.listen,
+                "clients cannot be redirected to a wildcard address; set --advertise-url to what \
+                 clients reach this node at, such as ws://n1.example:7001",
+            )?,
+            None => {}
+        }
+        match &self.advertise_peer {
+            Some(peer) => or_refuse("advertise-peer", peer, address::dialable(peer).map(drop))?,
+            None if self.peer_listen.ip().is_unspecified() => refuse(
+                "peer-listen",
+                self.peer_listen,
+                "other nodes cannot dial a wildcard address; set --advertise-peer to what they \
+                 reach this node at, such as 10.0.0.1:7101",
+            )?,
+            None => {}
+        }
+        distinct("peer-listen", self.peer_listen, "listen", self.listen)?;
+        distinct("admin-listen", self.admin_listen, "listen", self.listen)?;
+        distinct(
+            "admin-listen",
+            self.admin_listen,
+            "peer-listen",
+            self.peer_listen,
+        )
+    }
+
+    fn check_seeds(&self) -> Checked {
+        if self.seeds.len() > SEEDS_MAX {
+            let reason =
+                format!("at most {SEEDS_MAX} will do; a host name may stand for many addresses");
+            return refuse(
+                "seeds",
+                format_args!("{} of them", self.seeds.len()),
+                reason,
+            );
+        }
+        for seed in &self.seeds {
+            or_refuse("seeds", seed, address::dialable(seed).map(drop))?;
+        }
+        Ok(())
+    }
+
+    fn check_trust(&self) -> Checked {
+        if !self.insecure_users {
+            return refuse(
+                "insecure-users",
+                "false",
+                "user tokens (JWT) come in a later version, and until then the only mode is \
+                 --insecure-users, which believes the user named in ?user=",
+            );
+        }
+        for origin in &self.allowed_origins {
+            or_refuse("allowed-origins", origin, address::origin(origin))?;
+        }
+        if self.insecure_peers {
+            return Ok(());
+        }
+        self.check_peers_are_local()?;
+        if !is_local(self.admin_listen) {
+            return refuse(
+                "admin-listen",
+                self.admin_listen,
+                "API keys come in a later version, and until then it must be a loopback address, \
+                 or --insecure-peers must say that the network is trusted",
+            );
+        }
+        Ok(())
+    }
+
+    /// Seeds that are names are left to the time they are resolved.
+    fn check_peers_are_local(&self) -> Checked {
+        const REASON: &str = "peers are not authenticated in this version, so it must be a \
+                              loopback address, or --insecure-peers must say that the network is \
+                              trusted";
+        if !is_local(self.peer_listen) {
+            return refuse("peer-listen", self.peer_listen, REASON);
+        }
+        if let Some(peer) = &self.advertise_peer {
+            let local = address::dialable(peer).is_ok_and(address::is_loopback);
+            if !local {
+                return refuse("advertise-peer", peer, REASON);
+            }
+        }
+        let elsewhere = |seed: &&String| {
+            seed.parse::<SocketAddr>()
+                .is_ok_and(|address| !is_local(address))
+        };
+        match self.seeds.iter().find(elsewhere) {
+            Some(seed) => refuse("seeds", seed, REASON),
+            None => Ok(()),
+        }
+    }
+}
+
+impl GossipConfig {
+    fn check(&self) -> Checked {
+        let least = Duration::from_millis(1);
+        within("probe-period", self.probe_period, least)?;
+        within("probe-timeout", self.probe_timeout, least)?;
+        within("suspicion-timeout", self.suspicion_timeout, least)?;
+        within("exchange-interval", self.exchange_interval, least)?;
+        if self.probe_timeout >= self.probe_period {
+            return refuse(
+                "probe-timeout",
+                format_args!("{:?}", self.probe_timeout),
+                format!(
+                    "it must be shorter than --probe-period, {:?}",
+                    self.probe_period
+                ),
+            );
+        }
+        if self.suspicion_timeout < self.probe_period * 2 {
+            return refuse(
+                "suspicion-timeout",
+                format_args!("{:?}", self.suspicion_timeout),
+                format!(
+                    "it must be at least two probe periods, {:?} with a --probe-period of {:?}",
+                    self.probe_period * 2,
+                    self.probe_period
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Checked {
+        let least = Duration::from_millis(1);
+        at_least("max-message-bytes", self.message_bytes_max, 1)?;
+        at_least("max-fragments", self.fragments_max, 1)?;
+        at_least("max-outbound-bytes", self.outbound_bytes_max, 1)?;
+        within("handshake-timeout", self.handshake_timeout, least)?;
+        at_least("max-header-bytes", self.header_bytes_max, HEADER_BYTES_MIN)?;
+        at_least("max-headers", self.headers_max, HEADERS_MIN)?;
+        within("heartbeat-interval", self.heartbeat_interval, least)?;
+        within("heartbeat-timeout", self.heartbeat_timeout, least)?;
+        within("request-timeout", self.request_timeout, least)?;
+        at_least("peer-window", self.peer_window, 1)?;
+        at_least("max-peer-queue-bytes", self.peer_queue_bytes_max, 1)?;
+        at_least("max-presence-users", self.presence_users_max, 1)?;
+        at_least("locate-rate", self.locate_rate, 1)?;
+        self.holds_one_message("max-outbound-bytes", self.outbound_bytes_max)?;
+        self.holds_one_message("max-peer-queue-bytes", self.peer_queue_bytes_max)
+    }
+
+    /// A queue that is smaller than a message could never pass the largest one on.
+    fn holds_one_message(&self, key: &'static str, queue_bytes: usize) -> Checked {
+        if queue_bytes >= self.message_bytes_max {
+            return Ok(());
+        }
+        let reason = format!(
+            "it must be at least --max-message-bytes, {}",
+            self.message_bytes_max
+        );
+        refuse(key, queue_bytes, reason)
+    }
+}
+
+fn refuse(key: &'static str, value: impl Display, reason: impl Into<String>) -> Checked {
+    Err(ConfigError {
+        key,
+        value: value.to_string(),
+        reason: reason.into(),
+    })
+}
+
+fn or_refuse(key: &'static str, value: &str, result: Result<(), String>) -> Checked {
+    result.or_else(|reason| refuse(key, value, reason))
+}
+
+fn at_least<T: Copy + PartialOrd + Display>(key: &'static str, value: T, least: T) -> Checked {
+    if value >= least {
+        return Ok(());
+    }
+    refuse(key, value, format!("it must be at least {least}"))
+}
+
+fn within(key: &'static str, value: Duration, least: Duration) -> Checked {
+    if value >= least && value <= DURATION_MAX {
+        return Ok(());
+    }
+    refuse(
+        key,
+        format_args!("{value:?}"),
+        format!("it must be {least:?} to 24h"),
+    )
+}
+
+fn is_local(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// Two listeners cannot have one port; port 0 is a free one for each.
+fn distinct(key: &'static str, address: SocketAddr, other_key: &str, other: SocketAddr) -> Checked {
+    let overlap =
+        address.ip() == other.ip() || address.ip().is_unspecified() || other.ip().is_unspecified();
+    if address.port() == 0 || address.port() != other.port() || !overlap {
+        return Ok(());
+    }
+    refuse(
+        key,
+        address,
+        format!("--{other_key} is on that port, too; give each its own"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+use super::*;
+use crate::id::NodeId;
+
+fn config() -> Config {
+    let mut config = Config::new(NodeId::new("n1").unwrap());
+    config.insecure_users = true;
+    config
+}
+
+/// Asserts that the changed configuration is refused for `key`, with these words in the sentence.
+fn refused(key: &str, words: &str, change: impl FnOnce(&mut Config)) {
+    let mut config = config();
+    change(&mut config);
+    let error = config.check().expect_err(key);
+    assert_eq!(error.key, key, "{error}");
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+fn accepted(change: impl FnOnce(&mut Config)) {
+    let mut config = config();
+    change(&mut config);
+    assert_eq!(config.check(), Ok(()));
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_defaults_pass_once_users_are_believed() {
+    accepted(|_| {});
+    refused("insecure-users", "JWT", |c| c.insecure_users = false);
+}
+
+#[test]
+fn identity_is_bounded() {
+    refused("cluster", "1 to 64", |c| c.cluster.clear());
+    refused("cluster", "control", |c| c.cluster = "a\nb".into());
+    refused("weight", "1 to 64", |c| c.weight = 0);
+    refused("weight", "1 to 64", |c| c.weight = 65);
+    accepted(|c| c.weight = Config::WEIGHT_MAX);
+}
+
+#[test]
+fn a_wildcard_address_needs_an_advertised_one() {
+    refused("listen", "--advertise-url", |c| {
+        c.listen = address("0.0.0.0:1");
+    });
+    refused("listen", "--advertise-url", |c| {
+        c.listen = address("[::]:1");
+    });
+    refused("peer-listen", "--advertise-peer", |c| {
+        c.insecure_peers = true;
+        c.peer_listen = address("0.0.0.0:1");
+    });
+    refused("advertise-url", "wildcard", |c| {
+        c.advertise_url = Some("ws://0.0.0.0:1".into());
+    });
+    refused("advertise-peer", "wildcard", |c| {
+        c.advertise_peer = Some("0.0.0.0:1".into());
+    });
+    refused("advertise-peer", "port", |c| {
+        c.advertise_peer = Some("127.0.0.1:0".into());
+    });
+    accepted(|c| {
+        c.listen = address("0.0.0.0:0");
+        c.peer_listen = address("[::]:0");
+        c.advertise_url = Some("wss://n1.example".into());
+        c.advertise_peer = Some("n1.example:7101".into());
+        c.insecure_peers = true;
+    });
+}
+
+#[test]
+fn listeners_do_not_share_a_port() {
+    refused("peer-listen", "--listen", |c| c.peer_listen = c.listen);
+    refused("admin-listen", "--peer-listen", |c| {
+        c.admin_listen = c.peer_listen;
+    });
+    accepted(|c| {
+        c.listen = address("127.0.0.1:0");
+        c.peer_listen = c.listen;
+        c.admin_listen = c.listen;
+    });
+    accepted(|c| c.peer_listen = address("127.0.0.2:7001"));
+}
+
+#[test]
+fn seeds_are_host_and_port() {
+    refused("seeds", "port is missing", |c| {
+        c.seeds = vec!["127.0.0.1".into()];
+    });
+    refused("seeds", "host:port", |c| {
+        c.seeds = vec!["http://a:1".into()];
+    });
+    refused("seeds", "--insecure-peers", |c| {
+        c.seeds = vec!["10.0.0.1:7101".into()];
+    });
+    refused("seeds", "1025 of them", |c| {
+        c.seeds = vec!["a:1".into(); 1025];
+    });
+    accepted(|c| c.seeds = vec!["localhost:7101".into(), "ringpost.svc:7101".into()]);
+}
+
+#[test]
+fn nothing_unauthenticated_leaves_the_machine_unless_asked_for() {
+    refused("peer-listen", "--insecure-peers", |c| {
+        c.peer_listen = address("10.0.0.1:1");
+    });
+    refused("advertise-peer", "--insecure-peers", |c| {
+        c.advertise_peer = Some("n1:1".into());
+    });
+    refused("admin-listen", "--insecure-peers", |c| {
+        c.admin_listen = address("0.0.0.0:1");
+    });
+    accepted(|c| {
+        c.insecure_peers = true;
+        c.peer_listen = address("10.0.0.1:1");
+        c.admin_listen = address("0.0.0.0:2");
+    });
+    refused("allowed-origins", "scheme://host", |c| {
+        c.allowed_origins = vec!["*".into()];
+    });
+}
+
+#[test]
+fn the_failure_detector_has_time_to_hear_an_answer() {
+    let ms = Duration::from_millis;
+    refused("probe-timeout", "--probe-period", |c| {
+        c.gossip.probe_timeout = ms(250);
+    });
+    refused("suspicion-timeout", "two probe periods, 500ms", |c| {
+        c.gossip.suspicion_timeout = ms(499);
+    });
+    accepted(|c| c.gossip.suspicion_timeout = ms(500));
+    refused("probe-period", "1ms", |c| {
+        c.gossip.probe_period = Duration::ZERO;
+    });
+    refused("exchange-interval", "24h", |c| {
+        c.gossip.exchange_interval = Duration::MAX;
+    });
+}
+
+#[test]
+fn no_limit_is_zero() {
+    refused("rebalance-rate", "at least 1", |c| c.rebalance_rate = 0);
+    refused("max-message-bytes", "at least 1", |c| {
+        c.limits.message_bytes_max = 0;
+    });
+    refused("max-fragments", "at least 1", |c| {
+        c.limits.fragments_max = 0;
+    });
+    refused("max-outbound-bytes", "at least 1", |c| {
+        c.limits.outbound_bytes_max = 0;
+    });
+    refused("max-headers", "at least 16", |c| c.limits.headers_max = 0);
+    refused("peer-window", "at least 1", |c| c.limits.peer_window = 0);
+    refused("max-peer-queue-bytes", "at least 1", |c| {
+        c.limits.peer_queue_bytes_max = 0;
+    });
+    refused("max-presence-users", "at least 1", |c| {
+        c.limits.presence_users_max = 0;
+    });
+    refused("locate-rate", "at least 1", |c| c.limits.locate_rate = 0);
+    for (key, field) in [
+        (
+            "handshake-timeout",
+            (|l| &mut l.handshake_timeout) as fn(&mut Limits) -> &mut Duration,
+        ),
+        ("heartbeat-interval", |l| &mut l.heartbeat_interval),
+        ("heartbeat-timeout", |l| &mut l.heartbeat_timeout),
+        ("request-timeout", |l| &mut l.request_timeout),
+    ] {
+        refused(key, "1ms to 24h", |c| {
+            *field(&mut c.limits) = Duration::ZERO;
+        });
+    }
+    refused("max-header-bytes", "8192", |c| {
+        c.limits.header_bytes_max = 8191;
+    });
+    accepted(|c| c.drain_timeout = Duration::ZERO);
+}
+
+#[test]
+fn a_queue_holds_at_least_one_message() {
+    refused("max-outbound-bytes", "--max-message-bytes, 65536", |c| {
+        c.limits.outbound_bytes_max = 65535;
+    });
+    refused("max-peer-queue-bytes", "--max-message-bytes", |c| {
+        c.limits.peer_queue_bytes_max = 1;
+    });
+}

@@ -1,0 +1,446 @@
+//! Who is where: the sessions of each user on this node, and, for users this node owns, on which
+//! other nodes they are guests.
+//!
+//! Everything is kept by *key* (the user), so a node holds many directories, one a shard of the
+//! keys, and each is used under a lock of its own. `H` is the handle by which the shell reaches a
+//! session.
+//!
+//! *Invariant:* every session of a user whose owner is another node is registered there, or stands
+//! in the list of [`Directory::take_unregistered`], or has a registration under way.
+
+use std::collections::HashMap;
+
+use crate::id::{NodeId, SessionId, UserId};
+
+/// One shard of the users.
+#[derive(Debug)]
+pub struct Directory<H> {
+    users: HashMap<UserId, Entry<H>>,
+    /// Sessions whose registration has to be asked for (again).
+    unregistered: Vec<(UserId, SessionId)>,
+    sessions: usize,
+    guests: usize,
+}
+
+#[derive(Debug)]
+struct Entry<H> {
+    local: Vec<Local<H>>,
+    guests: Vec<Guest>,
+}
+
+#[derive(Debug)]
+struct Local<H> {
+    id: SessionId,
+    handle: H,
+    home: Home,
+}
+
+/// A session that lives on another node.
+#[derive(Debug, PartialEq, Eq)]
+struct Guest {
+    node: NodeId,
+    session: SessionId,
+}
+
+/// Where a local session's user belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Home {
+    /// This node owns the user.
+    Here,
+    /// That node owns the user: the session is a guest of this one.
+    At {
+        /// The owner.
+        owner: NodeId,
+        /// Whether the owner has said that it knows the session.
+        registered: bool,
+    },
+}
+
+/// A session that has to be made known to its user's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// The user's owner.
+    pub owner: NodeId,
+    /// The user.
+    pub user: UserId,
+    /// The session.
+    pub session: SessionId,
+}
+
+/// A session whose user has another owner than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved<H> {
+    /// The session.
+    pub handle: H,
+    /// Whether the new owner is this node.
+    pub home: bool,
+    /// What to take back from the old owner, if that was another node.
+    pub left: Option<Registration>,
+}
+
+impl<H> Default for Directory<H> {
+    fn default() -> Self {
+        Self {
+            users: HashMap::new(),
+            unregistered: Vec::new(),
+            sessions: 0,
+            guests: 0,
+        }
+    }
+}
+
+impl<H: Clone> Directory<H> {
+    /// Adds a session of this node. `owner` is the user's owner, or `None` if this node is.
+    /// Returns what to ask the owner, if it is another node.
+    pub fn open(
+        &mut self,
+        user: &UserId,
+        id: SessionId,
+        handle: H,
+        owner: Option<NodeId>,
+    ) -> Option<Registration> {
+        let home = owner.map_or(Home::Here, |owner| Home::At {
+            owner,
+            registered: false,
+        });
+        let registration = registration(user, id, &home);
+        let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
+            // Nearly every user has one session: do not make room for four.
+            local: Vec::with_capacity(1),
+            guests: Vec::new(),
+        });
+        entry.local.push(Local { id, handle, home });
+        self.sessions += 1;
+        registration
+    }
+
+    /// Removes a session of this node. Returns what to take back from the user's owner, if it is
+    /// another node.
+    pub fn close(&mut self, user: &UserId, id: SessionId) -> Option<Registration> {
+        let entry = self.users.get_mut(user)?;
+        let index = entry.local.iter().position(|local| local.id == id)?;
+        let local = entry.local.swap_remove(index);
+        self.sessions -= 1;
+        self.forget_if_empty(user);
+        registration(user, id, &local.home)
+    }
+
+    /// The sessions of a user on this node.
+    pub fn sessions_of(&self, user: &UserId) -> impl Iterator<Item = &H> {
+        let entry = self.users.get(user);
+        entry
+            .into_iter()
+            .flat_map(|entry| entry.local.iter().map(|local| &local.handle))
+    }
+
+    /// The nodes, each once, where a user is a guest.
+    #[must_use]
+    pub fn guest_nodes(&self, user: &UserId) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for guest in self.users.get(user).into_iter().flat_map(|e| &e.guests) {
+            if !nodes.contains(&guest.node) {
+                nodes.push(guest.node.clone());
+            }
+        }
+        nodes
+    }
+
+    /// Whether the user has a session here or is known to be a guest somewhere.
+    #[must_use]
+    pub fn is_online(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
+    }
+
+    /// A session of another node, whose user this node owns. Doing it twice changes nothing.
+    pub fn register(&mut self, user: &UserId, node: &NodeId, session: SessionId) {
+        let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
+            local: Vec::new(),
+            guests: Vec::with_capacity(1),
+        });
+        let guest = Guest {
+            node: node.clone(),
+            session,
+        };
+        if !entry.guests.contains(&guest) {
+            entry.guests.push(guest);
+            self.guests += 1;
+        }
+    }
+
+    /// That session of another node is gone.
+    pub fn unregister(&mut self, user: &UserId, node: &NodeId, session: SessionId) {
+        self.retain_guests_of(user, |guest| {
+            guest.session != session || guest.node != *node
+        });
+    }
+
+    fn retain_guests_of(&mut self, user: &UserId, keep: impl FnMut(&Guest) -> bool) {
+        if let Some(entry) = self.users.get_mut(user) {
+            let before = entry.guests.len();
+            entry.guests.retain(keep);
+            self.guests -= before - entry.guests.len();
+            self.forget_if_empty(user);
+        }
+    }
+
+    /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew.
+    pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) {
+        if self.guests == 0 {
+            return;
+        }
+        let mut guests = 0;
+        self.users.retain(|_, entry| {
+            entry.guests.retain(|guest| keep(&guest.node));
+            guests += entry.guests.len();
+            !(entry.local.is_empty() && entry.guests.is_empty())
+        });
+        self.guests = guests;
+    }
+
+    fn forget_if_empty(&mut self, user: &UserId) {
+        if let Some(entry) = self.users.get(user)
+            && entry.local.is_empty()
+            && entry.guests.is_empty()
+        {
+            self.users.remove(user);
+        }
+    }
+
+    /// Gives every local session the owner that `owner_of` says its user has now (`None`: this
+    /// node), and returns those for which that is a change. Sessions with a new owner elsewhere are
+    /// to be registered there ([`Self::take_unregistered`]).
+    ///
+    /// Guests of users that this node no longer owns stay known until their node takes them back:
+    /// if the ring turns out to have been right before, they are still there.
+    pub fn rehome(&mut self, owner_of: impl Fn(&UserId) -> Option<NodeId>) -> Vec<Moved<H>> {
+        let mut moved = Vec::new();
+        for (user, entry) in &mut self.users {
+            if entry.local.is_empty() {
+                continue;
+            }
+            let owner = owner_of(user);
+            for local in &mut entry.local {
+                let same = match (&local.home, &owner) {
+                    (Home::Here, None) => true,
+                    (Home::At { owner: old, .. }, Some(new)) => old == new,
+                    (Home::Here, Some(_)) | (Home::At { .. }, None) => false,
+                };
+                if same {
+                    continue;
+                }
+                moved.push(Moved {
+                    handle: local.handle.clone(),
+                    home: owner.is_none(),
+                    left: registration(user, local.id, &local.home),
+                });
+                local.home = match &owner {
+                    None => Home::Here,
+                    Some(owner) => {
+                        self.unregistered.push((user.clone(), local.id));
+                        Home::At {
+                            owner: owner.clone(),
+                            registered: false,
+                        }
+                    }
+                };
+            }
+        }
+        moved
+    }
+
+    /// Everything that has to be told to `owner` on a new connection: it has forgotten the guests
+    /// of this node.
+    pub fn registrations_at(&mut self, owner: &NodeId) -> Vec<Registration> {
+        let mut all = Vec::new();
+        for (user, entry) in &mut self.users {
+            for local in &mut entry.local {
+                if let Home::At {
+                    owner: at,
+                    registered,
+                } = &mut local.home
+                    && at == owner
+                {
+                    *registered = false;
+                    all.push(Registration {
+                        owner: owner.clone(),
+                        user: user.clone(),
+                        session: local.id,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// The owner has said that it knows the session. Returns the session if that is news and that
+    /// node still is the owner.
+    pub fn registered(&mut self, user: &UserId, id: SessionId, by: &NodeId) -> Option<H> {
+        let entry = self.users.get_mut(user)?;
+        let local = entry.local.iter_mut().find(|local| local.id == id)?;
+        match &mut local.home {
+            Home::At { owner, registered } if owner == by && !*registered => {
+                *registered = true;
+                Some(local.handle.clone())
+            }
+            Home::At { .. } | Home::Here => None,
+        }
+    }
+
+    /// The registration of that session did not work out: it is asked for again by whoever takes
+    /// [`Self::take_unregistered`] next.
+    pub fn registration_failed(&mut self, user: &UserId, id: SessionId) {
+        self.unregistered.push((user.clone(), id));
+    }
+
+    /// The registrations that have to be asked for now.
+    pub fn take_unregistered(&mut self) -> Vec<Registration> {
+        let waiting = std::mem::take(&mut self.unregistered);
+        waiting
+            .into_iter()
+            .filter_map(|(user, id)| {
+                let local = self.users.get(&user)?.local.iter().find(|l| l.id == id)?;
+                match &local.home {
+                    Home::At {
+                        owner,
+                        registered: false,
+                    } => Some(Registration {
+                        owner: owner.clone(),
+                        user,
+                        session: id,
+                    }),
+                    Home::At { .. } | Home::Here => None,
+                }
+            })
+            .collect()
+    }
+
+    /// Where the user of a local session belongs.
+    #[must_use]
+    pub fn home(&self, user: &UserId, id: SessionId) -> Option<&Home> {
+        let entry = self.users.get(user)?;
+        let local = entry.local.iter().find(|local| local.id == id)?;
+        Some(&local.home)
+    }
+
+    /// Every session of this node.
+    pub fn sessions(&self) -> impl Iterator<Item = &H> {
+        self.users
+            .values()
+            .flat_map(|entry| entry.local.iter().map(|local| &local.handle))
+    }
+
+    /// How many sessions this node has, and how many guests elsewhere it knows as their owner.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.sessions, self.guests)
+    }
+}
+
+fn registration(user: &UserId, session: SessionId, home: &Home) -> Option<Registration> {
+    match home {
+        Home::Here => None,
+        Home::At { owner, .. } => Some(Registration {
+            owner: owner.clone(),
+            user: user.clone(),
+            session,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::new(name).unwrap()
+    }
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_user_is_online_from_the_first_session_to_the_last() {
+        let mut directory = Directory::default();
+        let (bob, n2) = (user("bob"), node("n2"));
+        assert!(!directory.is_online(&bob));
+        assert_eq!(directory.open(&bob, SessionId(1), 'a', None), None);
+        directory.register(&bob, &n2, SessionId(1));
+        directory.register(&bob, &n2, SessionId(1));
+        directory.register(&bob, &n2, SessionId(9));
+        assert_eq!(directory.sessions_of(&bob).collect::<Vec<_>>(), [&'a']);
+        assert_eq!(directory.guest_nodes(&bob), std::slice::from_ref(&n2));
+        assert_eq!(directory.counts(), (1, 2));
+        directory.close(&bob, SessionId(1));
+        directory.unregister(&bob, &n2, SessionId(1));
+        assert!(directory.is_online(&bob));
+        directory.unregister(&bob, &n2, SessionId(9));
+        assert!(!directory.is_online(&bob));
+        assert_eq!(directory.counts(), (0, 0));
+        assert_eq!(directory.users.len(), 0);
+    }
+
+    #[test]
+    fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
+        let mut directory = Directory::default();
+        let (bob, n2) = (user("bob"), node("n2"));
+        let asked = directory.open(&bob, SessionId(1), 'a', Some(n2.clone()));
+        let registration = Registration {
+            owner: n2.clone(),
+            user: bob.clone(),
+            session: SessionId(1),
+        };
+        assert_eq!(asked, Some(registration.clone()));
+        assert_eq!(directory.registered(&bob, SessionId(1), &node("n3")), None);
+        assert_eq!(directory.registered(&bob, SessionId(1), &n2), Some('a'));
+        assert_eq!(directory.registered(&bob, SessionId(1), &n2), None);
+        assert_eq!(directory.close(&bob, SessionId(1)), Some(registration));
+    }
+
+    #[test]
+    fn a_session_whose_owner_changed_is_registered_anew() {
+        let mut directory = Directory::default();
+        let (bob, n2, n3) = (user("bob"), node("n2"), node("n3"));
+        directory.open(&bob, SessionId(1), 'a', None);
+        let moved = directory.rehome(|_| Some(node("n2")));
+        assert_eq!((moved[0].home, &moved[0].left), (false, &None));
+        assert_eq!(directory.take_unregistered()[0].owner, n2);
+        assert!(directory.take_unregistered().is_empty());
+        assert_eq!(directory.rehome(|_| Some(node("n2"))), []);
+        let moved = directory.rehome(|_| Some(node("n3")));
+        assert_eq!(moved[0].left.as_ref().unwrap().owner, n2);
+        assert_eq!(directory.registered(&bob, SessionId(1), &n2), None);
+        assert_eq!(directory.take_unregistered()[0].owner, n3);
+        assert!(directory.rehome(|_| None)[0].home);
+        directory.registration_failed(&bob, SessionId(1));
+        assert!(directory.take_unregistered().is_empty(), "it is at home");
+    }
+
+    #[test]
+    fn the_guests_of_a_dead_node_are_gone_and_others_stay() {
+        let mut directory: Directory<char> = Directory::default();
+        for (name, at) in [("a", "n2"), ("a", "n3"), ("b", "n2")] {
+            directory.register(&user(name), &node(at), SessionId(1));
+        }
+        directory.retain_guests(|at| *at != node("n2"));
+        assert!(directory.is_online(&user("a")));
+        assert!(!directory.is_online(&user("b")));
+        assert_eq!(directory.counts(), (0, 1));
+    }
+
+    #[test]
+    fn a_new_connection_to_the_owner_tells_it_every_guest_again() {
+        let mut directory = Directory::default();
+        let n2 = node("n2");
+        directory.open(&user("a"), SessionId(1), 'a', Some(n2.clone()));
+        directory.open(&user("b"), SessionId(2), 'b', Some(node("n3")));
+        directory.open(&user("c"), SessionId(3), 'c', None);
+        directory.registered(&user("a"), SessionId(1), &n2);
+        let again = directory.registrations_at(&n2);
+        assert_eq!(again.len(), 1);
+        assert_eq!(
+            directory.registered(&user("a"), SessionId(1), &n2),
+            Some('a')
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! The query of `/ws` and `/locate`: form-encoded (`+` is a space), and strict about what it knows.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use percent_encoding::percent_decode_str;
+
+use super::{RedirectMode, Rejection};
+use crate::id::UserId;
+
+/// Longest epoch, in bytes.
+const EPOCH_BYTES_MAX: usize = 64;
+/// Offsets stay below this, so that every JSON reader keeps them exactly.
+const OFFSET_END: u64 = 1 << 53;
+
+/// The parameters that have a meaning; each may stand there once.
+const KNOWN: [&str; 7] = [
+    "user", "token", "redirect", "epoch", "offset", "hop", "ticket",
+];
+
+/// The parameters that are for one node only, or not for a log or a page to see.
+const DROPPED: [&str; 4] = ["redirect", "token", "hop", "ticket"];
+
+/// What a client's query says. Parameters that are not known are passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Query {
+    /// Who the client says it is, to be believed only where the node is told to.
+    pub user: Option<UserId>,
+    /// How it wants to be redirected.
+    pub redirect: Option<RedirectMode>,
+    /// It has been redirected already, so it is served where it is now; the value does not matter.
+    pub hop: bool,
+    /// The epoch of the position to resume from: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub epoch: Option<String>,
+    /// The offset of that position, below 2^53.
+    pub offset: Option<u64>,
+}
+
+/// A query that is answered with 400, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadQuery(pub String);
+
+impl From<BadQuery> for Rejection {
+    fn from(BadQuery(message): BadQuery) -> Self {
+        Self::new(400, message)
+    }
+}
+
+impl Query {
+    /// Reads a query as it stands after the `?`.
+    ///
+    /// # Errors
+    /// [`BadQuery`] for a broken escape or UTF-8 in any parameter, a known parameter given twice,
+    /// or a value that its parameter cannot have. The message quotes no value: it may be a token.
+    pub fn parse(raw: &str) -> Result<Self, BadQuery> {
+        let mut query = Self::default();
+        let mut seen = [false; KNOWN.len()];
+        for pair in pairs(raw) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            let Some(place) = KNOWN.iter().position(|known| *known == name) else {
+                continue;
+            };
+            if std::mem::replace(&mut seen[place], true) {
+                return Err(BadQuery(format!("`{name}` is given twice")));
+            }
+            query.set(KNOWN[place], &value)?;
+        }
+        Ok(query)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), BadQuery> {
+        match name {
+            "user" => {
+                let user = UserId::new(value);
+                self.user = Some(user.map_err(|why| BadQuery(format!("`user`: {why}")))?);
+            }
+            "redirect" => {
+                let rule = || BadQuery("`redirect` must be http, frame or never".to_owned());
+                self.redirect = Some(RedirectMode::from_name(value).ok_or_else(rule)?);
+            }
+            "hop" => self.hop = true,
+            "epoch" => {
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                if !(1..=EPOCH_BYTES_MAX).contains(&value.len()) || !value.bytes().all(allowed) {
+                    return Err(BadQuery("`epoch` is none that a node gives out".to_owned()));
+                }
+                self.epoch = Some(value.to_owned());
+            }
+            "offset" => {
+                let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+                let offset = value
+                    .parse()
+                    .ok()
+                    .filter(|&offset| digits && offset < OFFSET_END);
+                let rule = || BadQuery("`offset` must be a number below 2^53".to_owned());
+                self.offset = Some(offset.ok_or_else(rule)?);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The query for the node that a client is sent to: its own parameters as it wrote them,
+    /// without `redirect`, `token`, `hop` and `ticket`, and with `hop=1` at the end.
+    ///
+    /// Bytes that may not stand in a URL (controls, blanks, `#`, anything beyond ASCII) come out
+    /// escaped, which changes their meaning in no way; so the result can go into a header.
+    #[must_use]
+    pub fn onward(raw: &str) -> String {
+        let mut onward = String::with_capacity(raw.len() + "&hop=1".len());
+        for pair in pairs(raw) {
+            let name = pair.split('=').next().unwrap_or_default();
+            if decode(name).is_ok_and(|name| DROPPED.contains(&&*name)) {
+                continue;
+            }
+            for byte in pair.bytes() {
+                if byte.is_ascii_graphic() && byte != b'#' {
+                    onward.push(char::from(byte));
+                } else {
+                    write!(onward, "%{byte:02X}").expect("a string takes all that is written");
+                }
+            }
+            onward.push('&');
+        }
+        onward.push_str("hop=1");
+        onward
+    }
+}
+
+fn pairs(raw: &str) -> impl Iterator<Item = &str> {
+    raw.split('&').filter(|pair| !pair.is_empty())
+}
+
+/// Undoes form encoding, which `percent_encoding` does for good escapes; it passes broken ones on.
+fn decode(text: &str) -> Result<Cow<'_, str>, BadQuery> {
+    if !escapes_are_whole(text.as_bytes()) {
+        return Err(BadQuery("the query has a broken % escape".to_owned()));
+    }
+    let not_utf8 = |_| BadQuery("the query is not UTF-8".to_owned());
+    if text.contains('+') {
+        // Before unescaping, or an escaped plus would become a space, too.
+        let spaced = text.replace('+', " ");
+        let decoded = percent_decode_str(&spaced)
+            .decode_utf8()
+            .map_err(not_utf8)?;
+        return Ok(Cow::Owned(decoded.into_owned()));
+    }
+    percent_decode_str(text).decode_utf8().map_err(not_utf8)
+}
+
+fn escapes_are_whole(text: &[u8]) -> bool {
+    let digit = |place: usize| text.get(place).is_some_and(u8::is_ascii_hexdigit);
+    (text.iter().enumerate())
+        .filter(|&(_, byte)| *byte == b'%')
+        .all(|(place, _)| digit(place + 1) && digit(place + 2))
+}
+
+#[cfg(test)]
+#[path = "query_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! What one membership makes of what it is told.
+
+use super::identity::tests::node;
+use super::*;
+use crate::wire::GossipCodec;
+
+const NOW: Duration = Duration::from_secs(1);
+
+fn membership(id: &str, generation: u64) -> Membership<GossipCodec> {
+    let config = GossipConfig::default();
+    Membership::new(node(id, generation), "test", 1, config, GossipCodec, 1)
+}
+
+/// It asks, and takes in the answer.
+fn exchange(asking: &mut Membership<GossipCodec>, asked: &mut Membership<GossipCodec>) {
+    let exchange = Exchange {
+        from: asking.own_record(),
+        digest: asking.digest(),
+        members: Vec::new(),
+    };
+    let answer = asked.exchange_asked(NOW, exchange);
+    let target = Target::Peer(Arc::clone(&asked.identity().peer));
+    asking.handle(NOW, Input::ExchangeAnswered { target, answer });
+}
+
+/// It hears this of others.
+fn hear(membership: &mut Membership<GossipCodec>, from: &str, members: Vec<Record>) {
+    let answer = ExchangeReply {
+        from: Record::alive(node(from, 1)),
+        digest: 0,
+        members,
+    };
+    let target = Target::Seed(0);
+    membership.handle(NOW, Input::ExchangeAnswered { target, answer });
+}
+
+fn state(membership: &Membership<GossipCodec>, id: &str) -> Option<MemberState> {
+    let id = NodeId::new(id).unwrap();
+    membership.view().member(&id).map(|member| member.state)
+}
+
+fn replaced_by(membership: &mut Membership<GossipCodec>) -> Option<Generation> {
+    std::iter::from_fn(|| membership.poll_output()).find_map(|output| match output {
+        Output::Replaced { by } => Some(by),
+        _ => None,
+    })
+}
+
+#[test]
+fn only_a_newcomer_is_told_of_dead_nodes_that_it_never_met() {
+    let mut newcomer = membership("n1", 1);
+    hear(&mut newcomer, "n2", vec![Record::down(node("n3", 1))]);
+    assert_eq!(state(&newcomer, "n3"), Some(MemberState::Down));
+    hear(&mut newcomer, "n2", vec![Record::down(node("n4", 1))]);
+    assert_eq!(state(&newcomer, "n4"), None, "it may have been forgotten");
+}
+
+#[test]
+fn the_death_of_a_member_is_news_to_everybody() {
+    let mut membership = membership("n1", 1);
+    hear(&mut membership, "n2", vec![Record::alive(node("n3", 1))]);
+    hear(&mut membership, "n2", vec![Record::down(node("n3", 1))]);
+    assert_eq!(state(&membership, "n3"), Some(MemberState::Down));
+}
+
+#[test]
+fn the_dead_do_not_count_in_the_fingerprint() {
+    let (mut one, mut other) = (membership("n1", 1), membership("n2", 1));
+    hear(&mut one, "n3", vec![Record::down(node("n4", 1))]);
+    exchange(&mut one, &mut other);
+    exchange(&mut other, &mut one);
+    assert_eq!(one.digest(), other.digest());
+}
+
+#[test]
+fn a_node_that_is_said_to_be_down_comes_back_under_its_generation() {
+    let mut membership = membership("n1", 7);
+    hear(&mut membership, "n2", Vec::new());
+    hear(&mut membership, "n2", vec![Record::down(node("n1", 7))]);
+    let identity = membership.identity();
+    assert_eq!((identity.generation, identity.revision), (Generation(7), 1));
+}
+
+#[test]
+fn a_node_that_has_left_does_not_say_that_it_is_alive() {
+    let (mut leaving, mut other) = (membership("n1", 1), membership("n2", 1));
+    leaving.handle(NOW, Input::Leave);
+    exchange(&mut other, &mut leaving);
+    assert_ne!(state(&other, "n1"), Some(MemberState::Alive));
+    assert_eq!(leaving.next_deadline(), None);
+}
+
+#[test]
+fn a_suspicion_that_was_denied_cannot_be_raised_again_by_an_exchange() {
+    let (mut suspect, mut other) = (membership("n1", 1), membership("n2", 1));
+    exchange(&mut suspect, &mut other);
+    hear(
+        &mut suspect,
+        "n2",
+        vec![Record::new(node("n1", 1), 0, State::Suspect)],
+    );
+    let mut newcomer = membership("n3", 1);
+    exchange(&mut newcomer, &mut suspect);
+    hear(
+        &mut newcomer,
+        "n2",
+        vec![Record::new(node("n1", 1), 0, State::Suspect)],
+    );
+    assert_eq!(state(&newcomer, "n1"), Some(MemberState::Alive));
+}
+
+#[test]
+fn a_former_start_under_a_later_clock_is_overtaken() {
+    let same_address = Record::alive(node("n1", 9));
+    let elsewhere = node("n1", 9).revised(|parts| parts.peer = "other:7101".into());
+    for (accepted, former) in [
+        (true, same_address),
+        (true, Record::down(elsewhere.clone())),
+        (false, Record::alive(elsewhere)),
+    ] {
+        let mut membership = membership("n1", 5);
+        if accepted {
+            hear(&mut membership, "n2", Vec::new());
+        }
+        hear(&mut membership, "n2", vec![former]);
+        assert_eq!(membership.identity().generation, Generation(10));
+        assert_eq!(replaced_by(&mut membership), None);
+    }
+}
+
+#[test]
+fn another_process_that_was_started_later_ends_this_one_without_another_word() {
+    let mut membership = membership("n1", 5);
+    hear(&mut membership, "n2", Vec::new());
+    let rival = node("n1", 9).revised(|parts| parts.peer = "other:7101".into());
+    hear(&mut membership, "n2", vec![Record::alive(rival)]);
+    assert_eq!(replaced_by(&mut membership), Some(Generation(9)));
+    let mut rest = std::iter::from_fn(|| membership.poll_output());
+    assert!(rest.all(|output| matches!(output, Output::ViewChanged(_))));
+    assert_eq!(membership.next_deadline(), None);
+}
+
+#[test]
+fn a_packet_from_ones_own_name_is_enough_to_know_of_a_twin() {
+    let mut membership = membership("n1", 5);
+    hear(&mut membership, "n2", Vec::new());
+    let rival = node("n1", 9).revised(|parts| parts.peer = "other:7101".into());
+    let header = foca::Header {
+        src: rival,
+        src_incarnation: 0,
+        dst: membership.identity().clone(),
+        message: foca::Message::Announce,
+    };
+    let mut packet = Vec::new();
+    foca::Codec::encode_header(&mut GossipCodec, &header, &mut packet).unwrap();
+    membership.handle(NOW, Input::Packet(packet.into()));
+    assert_eq!(replaced_by(&mut membership), Some(Generation(9)));
+}
+
+#[test]
+fn an_earlier_process_under_ones_name_changes_nothing() {
+    let mut membership = membership("n1", 5);
+    hear(&mut membership, "n2", Vec::new());
+    let earlier = node("n1", 3).revised(|parts| parts.peer = "other:7101".into());
+    hear(&mut membership, "n2", vec![Record::alive(earlier)]);
+    assert_eq!(replaced_by(&mut membership), None);
+    assert_eq!(*membership.identity(), node("n1", 5));
+}

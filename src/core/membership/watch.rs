@@ -1,0 +1,117 @@
+//! What is read and written on foca's behalf, watched for what concerns this node itself.
+//!
+//! Foca keeps its incarnation to itself, and it calls everybody else of its own name down and spreads
+//! that, although the other may be the one that was started later. Both pass through the codec.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Buf, BufMut};
+use foca::{Header, Incarnation, State};
+
+use super::{Identity, Record};
+
+/// What is known of this node itself, shared between a membership and its codec.
+#[derive(Debug, Clone)]
+pub(super) struct Own(Arc<Mutex<Parts>>);
+
+#[derive(Debug)]
+struct Parts {
+    identity: Identity,
+    incarnation: Incarnation,
+    rival: Option<Record>,
+}
+
+impl Own {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self(Arc::new(Mutex::new(Parts {
+            identity,
+            incarnation: Incarnation::default(),
+            rival: None,
+        })))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        // Nothing here can panic halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node's identity may have changed. Returns whether it has.
+    pub(super) fn is_now(&self, identity: &Identity) -> bool {
+        let mut parts = self.parts();
+        let changed = parts.identity != *identity;
+        if changed {
+            parts.identity = identity.clone();
+            parts.incarnation = Incarnation::default();
+        }
+        changed
+    }
+
+    /// How often this identity has denied that it is down.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.parts().incarnation
+    }
+
+    /// Whether foca may hear this. What others say of this very identity it has to; of all others
+    /// of this name only the latest one counts, and that is for [`Self::take_rival`].
+    pub(super) fn admits(&self, record: &Record) -> bool {
+        let mut parts = self.parts();
+        if record.id().id != parts.identity.id || *record.id() == parts.identity {
+            return true;
+        }
+        let known = parts.rival.as_ref().map(Record::id);
+        if record.id().supersedes(known.unwrap_or(&parts.identity)) {
+            parts.rival = Some(record.clone());
+        }
+        false
+    }
+
+    /// Whoever runs under this name and comes before this node.
+    pub(super) fn take_rival(&self) -> Option<Record> {
+        self.parts().rival.take()
+    }
+}
+
+/// A codec that is watched.
+#[derive(Debug)]
+pub(super) struct Watched<C> {
+    pub codec: C,
+    pub own: Own,
+}
+
+impl<C: foca::Codec<Identity>> foca::Codec<Identity> for Watched<C> {
+    type Error = C::Error;
+
+    fn encode_header(
+        &mut self,
+        header: &Header<Identity>,
+        buf: impl BufMut,
+    ) -> Result<(), C::Error> {
+        let mut parts = self.own.parts();
+        if header.src == parts.identity {
+            parts.incarnation = header.src_incarnation;
+        }
+        drop(parts);
+        self.codec.encode_header(header, buf)
+    }
+
+    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Identity>, C::Error> {
+        let header = self.codec.decode_header(buf)?;
+        // Foca refuses a packet that comes from its own name; this is only to know of it.
+        let sender = Record::new(header.src.clone(), header.src_incarnation, State::Alive);
+        self.own.admits(&sender);
+        Ok(header)
+    }
+
+    fn encode_member(&mut self, member: &Record, buf: impl BufMut) -> Result<(), C::Error> {
+        self.codec.encode_member(member, buf)
+    }
+
+    fn decode_member(&mut self, buf: impl Buf) -> Result<Record, C::Error> {
+        let record = self.codec.decode_member(buf)?;
+        if self.own.admits(&record) {
+            return Ok(record);
+        }
+        // That it is alive itself is no news to foca.
+        Ok(Record::alive(self.own.parts().identity.clone()))
+    }
+}

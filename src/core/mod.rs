@@ -1,0 +1,18 @@
+//! The pure part: state machines without I/O, clocks or global randomness.
+//!
+//! Time comes in as an argument, randomness as a seed, and what is to be done comes out as a value.
+//! So a test can run a thousand clusters from a seed, with loss, crashes and partitions.
+
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
+pub mod backoff;
+pub mod directory;
+pub mod frame;
+pub mod handshake;
+pub mod link;
+pub mod membership;
+pub mod peer;
+pub mod protocol;
+pub mod rate;
+pub mod ring;
+pub mod view;

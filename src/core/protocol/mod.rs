@@ -1,0 +1,11 @@
+//! The client protocol in its JSON form (`ringpost.v1.json`): one request in, one or more replies
+//! out, each a text message. Pure: bytes to values and back.
+//!
+//! *Invariant:* a body is never decoded and encoded again; it goes from [`request`] to [`reply`]
+//! as the text that the sender wrote.
+
+pub mod reply;
+pub mod request;
+
+pub use reply::{Message, Reason, Welcome};
+pub use request::{Refusal, Request, Send, parse};

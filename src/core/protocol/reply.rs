@@ -1,0 +1,222 @@
+//! What a node tells a client: each reply one compact JSON text, `type` first, the fields in the
+//! order of the protocol's documentation.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::request::Refusal;
+use crate::error::ErrorCode;
+use crate::id::{NodeId, SessionId, UserId};
+
+/// The first message on every connection that is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Welcome<'a> {
+    /// Who the client is.
+    pub user: &'a UserId,
+    /// Its session.
+    pub session: SessionId,
+    /// The node that serves it.
+    pub node: &'a NodeId,
+    /// How often the client is pinged, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Largest message the node takes, in bytes.
+    pub max_message_bytes: usize,
+}
+
+/// One message for the user's inbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The sender's id for it: (`from`, `id`) names it everywhere.
+    pub id: &'a str,
+    /// Who sent it.
+    pub from: &'a UserId,
+    /// Whom it was sent to.
+    pub to: &'a UserId,
+    /// One JSON value, put into the message as it stands.
+    pub body: &'a str,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub ts: u64,
+}
+
+/// Why a client is told to go elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The ring changed and another node owns the user now.
+    Moved,
+    /// The node is being stopped.
+    Drain,
+    /// The client came to a node that does not own the user.
+    NotOwner,
+}
+
+impl Reason {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Drain => "drain",
+            Self::NotOwner => "not_owner",
+        }
+    }
+}
+
+/// `welcome`.
+#[must_use]
+pub fn welcome(welcome: &Welcome<'_>) -> Bytes {
+    Object::of_type("welcome")
+        .text("user", welcome.user.as_str())
+        .text("session", &welcome.session.to_string())
+        .text("node", welcome.node.as_str())
+        .raw("heartbeat_ms", &welcome.heartbeat_ms.to_string())
+        .raw("max_message_bytes", &welcome.max_message_bytes.to_string())
+        .end()
+}
+
+/// `message`, whole; the body is copied once.
+#[must_use]
+pub fn message(message: &Message<'_>) -> Bytes {
+    Object::of_type("message")
+        .text("stream", "inbox")
+        .text("id", message.id)
+        .text("from", message.from.as_str())
+        .object("to", |to| to.text("user", message.to.as_str()))
+        .raw("body", message.body)
+        .raw("ts", &message.ts.to_string())
+        .end()
+}
+
+/// `receipt`: handed to at least one session.
+#[must_use]
+pub fn sent(id: &str) -> Bytes {
+    Object::of_type("receipt")
+        .text("id", id)
+        .text("status", "sent")
+        .end()
+}
+
+/// `receipt`: the request that it names did not succeed.
+#[must_use]
+pub fn failed(id: &str, code: ErrorCode, message: &str) -> Bytes {
+    Object::of_type("receipt")
+        .text("id", id)
+        .text("status", "failed")
+        .object("error", |error| error.fault(code, message))
+        .end()
+}
+
+/// `presence`: each user once, in the order given; of a repeat the first answer counts.
+#[must_use]
+pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool)>) -> Bytes {
+    let mut seen = HashSet::new();
+    Object::of_type("presence")
+        .text("id", id)
+        .object("online", |users| {
+            (online.into_iter())
+                .filter(|(user, _)| seen.insert(*user))
+                .fold(users, |users, (user, online)| {
+                    users.raw(user.as_str(), if online { "true" } else { "false" })
+                })
+        })
+        .end()
+}
+
+/// `redirect`; `after_ms` is how long to wait before following it.
+#[must_use]
+pub fn redirect(url: &str, reason: Reason, after_ms: Option<u64>) -> Bytes {
+    let object = Object::of_type("redirect")
+        .text("url", url)
+        .text("reason", reason.as_str());
+    match after_ms {
+        Some(after_ms) => object.raw("after_ms", &after_ms.to_string()).end(),
+        None => object.end(),
+    }
+}
+
+/// `error`, for what no id can be named.
+#[must_use]
+pub fn error(code: ErrorCode, message: &str) -> Bytes {
+    Object::of_type("error").fault(code, message).end()
+}
+
+/// `pong`, with the ping's id.
+#[must_use]
+pub fn pong(id: Option<&str>) -> Bytes {
+    let object = Object::of_type("pong");
+    match id {
+        Some(id) => object.text("id", id).end(),
+        None => object.end(),
+    }
+}
+
+/// The one answer to a request that is not acted on.
+#[must_use]
+pub fn refusal(refusal: &Refusal) -> Bytes {
+    match refusal {
+        Refusal::NotTheProtocol { message } => error(ErrorCode::BadRequest, message),
+        Refusal::Failed { id, code, message } => failed(id, *code, message),
+        Refusal::Error { code, message } => error(*code, message),
+    }
+}
+
+/// A JSON object on its way into memory.
+struct Object {
+    out: Vec<u8>,
+}
+
+impl Object {
+    fn of_type(kind: &'static str) -> Self {
+        Self { out: vec![b'{'] }.text("type", kind)
+    }
+
+    fn text(self, name: &str, value: &str) -> Self {
+        let mut object = self.name(name);
+        write_string(&mut object.out, value);
+        object
+    }
+
+    fn raw(self, name: &str, json: &str) -> Self {
+        let mut object = self.name(name);
+        // Closing bytes come too: most replies then need one allocation for what follows.
+        object.out.reserve(json.len() + 32);
+        object.out.extend_from_slice(json.as_bytes());
+        object
+    }
+
+    fn object(self, name: &str, fill: impl FnOnce(Self) -> Self) -> Self {
+        let mut object = self.name(name);
+        object.out.push(b'{');
+        let mut object = fill(object);
+        object.out.push(b'}');
+        object
+    }
+
+    fn fault(self, code: ErrorCode, message: &str) -> Self {
+        self.text("code", code.as_str())
+            .text("message", message)
+            .raw("retry", if code.retry() { "true" } else { "false" })
+    }
+
+    fn name(mut self, name: &str) -> Self {
+        if self.out.last() != Some(&b'{') {
+            self.out.push(b',');
+        }
+        write_string(&mut self.out, name);
+        self.out.push(b':');
+        self
+    }
+
+    fn end(mut self) -> Bytes {
+        self.out.push(b'}');
+        self.out.into()
+    }
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a string is written into memory without fail");
+}
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;

@@ -1,0 +1,359 @@
+//! What a client asks for: one JSON text message, taken apart in one pass.
+//!
+//! The pass only finds where the fields are (`Fields`); each is then looked at by itself. So a
+//! request that is wrong in one field still has an `id` by which it can be refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::ErrorCode;
+use crate::id::UserId;
+
+/// Longest request id, in bytes of UTF-8 after unescaping; the shortest has one.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// Deepest nesting of arrays and objects in a body.
+///
+/// Reading a body here costs no stack at any depth. The bound protects its readers: `serde_json`
+/// reads 127 levels, and the message around a body is one of them.
+pub const BODY_DEPTH_MAX: usize = 126;
+
+/// A request that this server acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// One message to one user, at most once (qos 0).
+    Send(Send<'a>),
+    /// Which of these users are online? In the order asked, repeats included.
+    Presence {
+        /// Names the reply.
+        id: Cow<'a, str>,
+        /// At most as many as [`parse`] was told.
+        users: Vec<UserId>,
+    },
+    /// Answered with a pong that echoes the id.
+    Ping {
+        /// Absent when the client gave none.
+        id: Option<Cow<'a, str>>,
+    },
+}
+
+/// One message to one user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send<'a> {
+    /// Chosen by the sender, 1 to 64 bytes.
+    pub id: Cow<'a, str>,
+    /// The recipient.
+    pub to: UserId,
+    /// Any JSON value, byte for byte as it was sent, at most [`BODY_DEPTH_MAX`] deep.
+    pub body: &'a str,
+}
+
+/// A request that is not acted on; [`super::reply::refusal`] makes the answer. The connection stays
+/// open in each case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a message of this protocol at all: not JSON, no object, or no string `type`. Ten of them
+    /// in a row close the connection; each is answered with an `error`, `bad_request`.
+    NotTheProtocol {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Refused by name: the answer is a `failed` receipt.
+    Failed {
+        /// The request's id.
+        id: String,
+        /// Why.
+        code: ErrorCode,
+        /// The same for a human.
+        message: String,
+    },
+    /// Refused without a name, for it has no usable id: the answer is an `error`.
+    Error {
+        /// Why.
+        code: ErrorCode,
+        /// The same for a human.
+        message: String,
+    },
+}
+
+/// Reads one text message. `presence_users_max` bounds the users of one presence request.
+///
+/// Unknown fields are ignored; a known one that stands there twice is refused.
+///
+/// # Errors
+/// A [`Refusal`]: what to answer instead of acting on it.
+pub fn parse(text: &str, presence_users_max: usize) -> Result<Request<'_>, Refusal> {
+    let not_the_protocol = |message: &str| Refusal::NotTheProtocol {
+        message: message.to_owned(),
+    };
+    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+        not_the_protocol(match error.classify() {
+            serde_json::error::Category::Data => "the message is not a JSON object",
+            _ => "the message is not JSON",
+        })
+    })?;
+    let kind = (fields.kind.and_then(text_of))
+        .ok_or_else(|| not_the_protocol("the message has no type, or one that is no string"))?;
+    let id = (fields.id.filter(|_| fields.repeated != Some("id"))).and_then(usable_id);
+    request(&kind, &fields, id.as_ref(), presence_users_max).map_err(|(code, message)| match id {
+        Some(id) => Refusal::Failed {
+            id: id.into_owned(),
+            code,
+            message,
+        },
+        None => Refusal::Error { code, message },
+    })
+}
+
+type Fault = (ErrorCode, String);
+
+fn bad(message: impl Into<String>) -> Fault {
+    (ErrorCode::BadRequest, message.into())
+}
+
+fn unsupported(what: &str) -> Fault {
+    (
+        ErrorCode::Unsupported,
+        format!("this server does not support {what}"),
+    )
+}
+
+fn request<'a>(
+    kind: &str,
+    fields: &Fields<'a>,
+    id: Option<&Cow<'a, str>>,
+    presence_users_max: usize,
+) -> Result<Request<'a>, Fault> {
+    if let Some(name) = fields.repeated {
+        return Err(bad(format!("the field `{name}` stands there twice")));
+    }
+    let named = || {
+        let rule = format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
+        id.cloned().ok_or_else(|| bad(rule))
+    };
+    match kind {
+        "send" => send(named()?, fields).map(Request::Send),
+        "presence" => presence(named()?, fields, presence_users_max),
+        "ping" if fields.id.is_none() => Ok(Request::Ping { id: None }),
+        "ping" => Ok(Request::Ping { id: Some(named()?) }),
+        "join" | "leave" => Err(unsupported("rooms")),
+        "ack" => Err(unsupported("positions in an inbox")),
+        "auth" => Err(unsupported("tokens")),
+        _ => Err(bad("this type of request is not known")),
+    }
+}
+
+fn send<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Send<'a>, Fault> {
+    let to = target(fields.to.ok_or_else(|| bad("`to` is missing"))?)?;
+    let body = fields.body.ok_or_else(|| bad("`body` is missing"))?;
+    if depth(body) > BODY_DEPTH_MAX {
+        let message = format!("the body is nested deeper than {BODY_DEPTH_MAX} levels");
+        return Err(bad(message));
+    }
+    let kept = match fields.qos {
+        None | Some("0") => false,
+        Some("1") => true,
+        Some(_) => return Err(bad("`qos` must be 0 or 1")),
+    };
+    let notify = flag("notify", fields.notify)?;
+    match to {
+        Target::User(_) if kept => Err(unsupported("qos 1")),
+        Target::User(_) if notify => Err(unsupported("delivery notices")),
+        Target::User(to) => Ok(Send { id, to, body }),
+        Target::Room => Err(unsupported("rooms")),
+        Target::Everyone => Err(unsupported("sending to everyone")),
+    }
+}
+
+fn presence<'a>(
+    id: Cow<'a, str>,
+    fields: &Fields<'a>,
+    users_max: usize,
+) -> Result<Request<'a>, Fault> {
+    let subscribe = flag("subscribe", fields.subscribe)?;
+    let users = match (fields.users, fields.room) {
+        (Some(users), None) => users,
+        (None, Some(room)) => {
+            text_of(room).ok_or_else(|| bad("`room` must be a string"))?;
+            return Err(unsupported("rooms"));
+        }
+        _ => return Err(bad("exactly one of `users` and `room` must be there")),
+    };
+    let names: Vec<Text<'_>> =
+        serde_json::from_str(users).map_err(|_| bad("`users` must be a list of strings"))?;
+    if names.len() > users_max {
+        let message = format!("at most {users_max} users in one request");
+        return Err((ErrorCode::TooLarge, message));
+    }
+    let users = names.iter().map(|name| user(&name.0));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
+    if subscribe {
+        return Err(unsupported("changes of presence"));
+    }
+    Ok(Request::Presence { id, users })
+}
+
+enum Target {
+    User(UserId),
+    Room,
+    Everyone,
+}
+
+fn target(raw: &str) -> Result<Target, Fault> {
+    #[derive(Deserialize)]
+    struct To<'a> {
+        #[serde(borrow, default, deserialize_with = "present")]
+        user: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        room: Option<&'a RawValue>,
+    }
+    let wrong = || bad("`to` must be {\"user\":…}, {\"room\":…} or \"everyone\"");
+    if let Some(word) = text_of(raw) {
+        let everyone = (word == "everyone").then_some(Target::Everyone);
+        return everyone.ok_or_else(wrong);
+    }
+    // Derived structs are also read from arrays, which no client may come to rely on.
+    if !raw.starts_with('{') {
+        return Err(wrong());
+    }
+    let to: To<'_> = serde_json::from_str(raw).map_err(|_| wrong())?;
+    match (to.user, to.room) {
+        (Some(raw), None) => {
+            let name = text_of(raw.get()).ok_or_else(|| bad("`to.user` must be a string"))?;
+            user(&name).map(Target::User)
+        }
+        (None, Some(raw)) => {
+            text_of(raw.get()).ok_or_else(|| bad("`to.room` must be a string"))?;
+            Ok(Target::Room)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn user(name: &str) -> Result<UserId, Fault> {
+    UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")))
+}
+
+fn flag(name: &str, raw: Option<&str>) -> Result<bool, Fault> {
+    match raw {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(bad(format!("`{name}` must be true or false"))),
+    }
+}
+
+fn usable_id(raw: &str) -> Option<Cow<'_, str>> {
+    text_of(raw).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
+}
+
+fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw)
+        .ok()
+        .map(|text| text.0)
+}
+
+/// Levels of arrays and objects in a text that is known to be a JSON value.
+fn depth(json: &str) -> usize {
+    let (mut level, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => level += 1,
+            b']' | b'}' => level -= 1,
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+        deepest = deepest.max(level);
+    }
+    deepest
+}
+
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+}
+
+/// A string, borrowed unless it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A field that is there, be it `null`: serde's own `Option` would call that absent.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(from).map(Some)
+}
+
+/// The fields that any request may have, as they stand in the text, and the first that is repeated.
+#[derive(Default)]
+struct Fields<'a> {
+    kind: Option<&'a str>,
+    id: Option<&'a str>,
+    to: Option<&'a str>,
+    body: Option<&'a str>,
+    qos: Option<&'a str>,
+    notify: Option<&'a str>,
+    users: Option<&'a str>,
+    room: Option<&'a str>,
+    subscribe: Option<&'a str>,
+    repeated: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a str>)> {
+        Some(match name {
+            "type" => ("type", &mut self.kind),
+            "id" => ("id", &mut self.id),
+            "to" => ("to", &mut self.to),
+            "body" => ("body", &mut self.body),
+            "qos" => ("qos", &mut self.qos),
+            "notify" => ("notify", &mut self.notify),
+            "users" => ("users", &mut self.users),
+            "room" => ("room", &mut self.room),
+            "subscribe" => ("subscribe", &mut self.subscribe),
+            _ => return None,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    let Some((name, slot)) = fields.slot(&name.0) else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    let value = map.next_value::<&'de RawValue>()?.get();
+                    let first = slot.replace(value).is_none();
+                    // A repeated `id` counts most: then no id may be used to answer.
+                    if !first && (fields.repeated.is_none() || name == "id") {
+                        fields.repeated = Some(name);
+                    }
+                }
+                Ok(fields)
+            }
+        }
+        from.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+#[path = "request_tests.rs"]
+mod tests;

@@ -1,0 +1,253 @@
+//! The page and its small API, over HTTP/1.1.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::guard::Guard;
+use super::machine::{Machine, Refused, State};
+use crate::cli::http::{self, Target};
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait after `accept` failed: most likely there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A node that does not say how it is within this time is shown without it.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const ICON: &str = "image/svg+xml";
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+type Answer = Response<Full<Bytes>>;
+
+/// What is served, and the nodes it is about.
+pub struct Page {
+    machines: Vec<Machine>,
+    guard: Guard,
+    policy: HeaderValue,
+}
+
+impl Page {
+    pub fn new(machines: Vec<Machine>, guard: Guard) -> Self {
+        let policy = policy(&machines);
+        Self {
+            machines,
+            guard,
+            policy,
+        }
+    }
+
+    /// Serves for ever.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    tokio::spawn(Arc::clone(&self).serve_connection(stream));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection for the page");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream) {
+        let service = service_fn(|request| {
+            let page = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(page.answer(&request).await) }
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection for the page ended badly");
+        }
+    }
+
+    /// Ends all nodes at once: there is nobody left to hand their users to.
+    pub async fn end(&self) {
+        for machine in &self.machines {
+            let _ = machine.kill().await;
+        }
+    }
+
+    async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let mut answer = match self.guard.may_read(request.headers()) {
+            Ok(()) => self.route(request).await,
+            Err(why) => sentence(StatusCode::FORBIDDEN, why),
+        };
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
+        for (name, value) in [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::REFERRER_POLICY, "same-origin"),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                "same-origin",
+            ),
+            (
+                HeaderName::from_static("cross-origin-resource-policy"),
+                "same-origin",
+            ),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        answer
+    }
+
+    async fn route<B>(&self, request: &Request<B>) -> Answer {
+        let path = request.uri().path();
+        let order = path
+            .strip_prefix("/api/nodes/")
+            .and_then(|rest| rest.split_once('/'));
+        if let Some((id, order)) = order {
+            if request.method() != Method::POST {
+                return only_allowed("POST");
+            }
+            return match self.guard.may_change(request.headers()) {
+                Ok(()) => self.order(id, order).await,
+                Err(why) => sentence(StatusCode::FORBIDDEN, why),
+            };
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return only_allowed("GET, HEAD");
+        }
+        match path {
+            "/" => respond(HTML, include_str!("page/index.html")),
+            "/style.css" => respond(CSS, include_str!("page/style.css")),
+            "/demo.js" => respond(SCRIPT, include_str!("page/demo.js")),
+            "/client.js" => respond(SCRIPT, include_str!("page/client.js")),
+            "/favicon.svg" => respond(ICON, include_str!("page/favicon.svg")),
+            "/api/nodes" => respond(JSON, self.nodes().await.to_string()),
+            "/api/cluster" => self.cluster().await,
+            _ => sentence(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
+    }
+
+    async fn order(&self, id: &str, order: &str) -> Answer {
+        let Some(machine) = self.machines.iter().find(|machine| machine.id() == id) else {
+            return sentence(StatusCode::NOT_FOUND, "there is no such node");
+        };
+        let done = match order {
+            "start" => machine.start().await,
+            "stop" => machine.stop().await,
+            "kill" => machine.kill().await,
+            _ => return sentence(StatusCode::NOT_FOUND, "a node can start, stop and kill"),
+        };
+        match done {
+            Ok(()) => respond(JSON, describe(machine, None).to_string()),
+            Err(refused @ Refused::State { .. }) => {
+                sentence(StatusCode::CONFLICT, &refused.to_string())
+            }
+            Err(refused @ Refused::Failed(_)) => {
+                sentence(StatusCode::INTERNAL_SERVER_ERROR, &refused.to_string())
+            }
+        }
+    }
+
+    /// Every node, with what it says about itself if it runs.
+    async fn nodes(&self) -> Value {
+        let mut nodes = Vec::with_capacity(self.machines.len());
+        for machine in &self.machines {
+            let said = match machine.state() {
+                State::Running | State::Stopping => ask(machine).await,
+                State::Stopped => None,
+            };
+            let said = said.and_then(|text| serde_json::from_slice(&text).ok());
+            nodes.push(describe(machine, said.as_ref()));
+        }
+        nodes.into()
+    }
+
+    /// The cluster as the first running node sees it, in its own words.
+    async fn cluster(&self) -> Answer {
+        for state in [State::Running, State::Stopping] {
+            for machine in self
+                .machines
+                .iter()
+                .filter(|machine| machine.state() == state)
+            {
+                if let Some(said) = ask(machine).await {
+                    return respond(JSON, said);
+                }
+            }
+        }
+        sentence(StatusCode::SERVICE_UNAVAILABLE, "no node is running")
+    }
+}
+
+fn describe(machine: &Machine, said: Option<&Value>) -> Value {
+    let field = |name: &str| said.and_then(|said| said.get(name));
+    json!({
+        "id": machine.id(),
+        "url": machine.url(),
+        "peer": machine.peer().to_string(),
+        "admin": format!("http://{}", machine.admin()),
+        "state": machine.state().as_str(),
+        "sessions": field("sessions"),
+        "guests": field("guests"),
+        "digest": field("digest"),
+    })
+}
+
+/// A node's `/v1/cluster`.
+async fn ask(machine: &Machine) -> Option<Bytes> {
+    let admin: Target = machine.admin().to_string().parse().ok()?;
+    let answer = http::get(&admin, "/v1/cluster");
+    let answer = tokio::time::timeout(ADMIN_TIMEOUT, answer)
+        .await
+        .ok()?
+        .ok()?;
+    (answer.status == StatusCode::OK).then_some(answer.body)
+}
+
+/// Everything from here, and connections to the nodes and nowhere else.
+fn policy(machines: &[Machine]) -> HeaderValue {
+    let mut policy = "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'; \
+                      frame-ancestors 'none'; require-trusted-types-for 'script'; connect-src 'self'"
+        .to_owned();
+    for machine in machines {
+        let at = machine.client();
+        // Writing to a String cannot fail.
+        let _ = write!(policy, " ws://{at} http://{at}");
+    }
+    HeaderValue::try_from(policy).expect("words and addresses are visible ASCII")
+}
+
+fn only_allowed(methods: &'static str) -> Answer {
+    let mut answer = sentence(StatusCode::METHOD_NOT_ALLOWED, "not with this method");
+    let methods = HeaderValue::from_static(methods);
+    answer.headers_mut().insert(header::ALLOW, methods);
+    answer
+}
+
+fn sentence(status: StatusCode, text: &str) -> Answer {
+    let mut answer = respond(TEXT, format!("{text}\n"));
+    *answer.status_mut() = status;
+    answer
+}
+
+fn respond(kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    let kind = HeaderValue::from_static(kind);
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    answer
+}

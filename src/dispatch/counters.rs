@@ -1,0 +1,85 @@
+//! What a node counts. Every counter only grows, and starts from zero with the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $name:ident),* $(,)?) => {
+        /// The counters of one node.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[doc = $help])+ pub $name: Counter,)*
+        }
+
+        impl Counters {
+            /// Each counter's name, help text and value.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($help),+).trim_ascii(), self.$name.get()),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Client connections accepted.
+    connections,
+    /// Handshakes that ended in a session.
+    sessions_opened,
+    /// Sessions that ended.
+    sessions_closed,
+    /// Handshakes answered with a redirect to the user's owner.
+    redirects,
+    /// Handshakes refused with an error status.
+    handshakes_refused,
+    /// Sessions told to move after the ring changed or for a drain.
+    moves,
+    /// Messages taken from clients.
+    messages_in,
+    /// Messages handed to sessions.
+    messages_out,
+    /// Messages sent to another node.
+    forwarded,
+    /// Messages that arrived from another node although a third one owns the user.
+    strays,
+    /// Messages whose user had no session.
+    offline,
+    /// Messages without a way to the user's node, or past their hops or time.
+    unreachable,
+    /// Messages whose outcome is not known.
+    unknown,
+    /// Requests refused because a peer's queue was full.
+    peer_queue_full,
+    /// Sessions closed because they read too slowly.
+    slow_readers,
+    /// Sessions closed because nothing was heard of them.
+    heartbeats_missed,
+    /// Sessions closed because they broke the WebSocket protocol.
+    protocol_errors,
+    /// Gossip packets dropped because too many were under way.
+    gossip_dropped,
+    /// Peers refused: another cluster's name or an unknown protocol version.
+    peers_refused,
+    /// Failures to accept a connection.
+    accept_errors,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn add(&self) {
+        self.add_many(1);
+    }
+
+    /// That many more.
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

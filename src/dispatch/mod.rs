@@ -1,0 +1,344 @@
+//! The node between its shells: who is connected here, where every message goes, and what its
+//! sender is told.
+//!
+//! The control plane publishes an immutable [`Topology`]; messages read a snapshot of it and never
+//! wait for it. What is kept by user stands in [`Directory`] shards, each under a lock of its own;
+//! what is under way to a peer stands in its [`PeerLink`]. No lock is held while another shard's is
+//! taken.
+
+mod counters;
+mod outbox;
+mod outcome;
+mod peer_link;
+mod peers;
+mod presence;
+mod rebalance;
+mod session;
+mod topology;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Guard};
+use bytes::Bytes;
+
+pub use self::counters::Counters;
+pub use self::outbox::{Outbox, Taken};
+pub use self::peer_link::{Origin, PeerLink, ReplyQueue};
+pub use self::rebalance::TICK;
+pub use self::session::{Greeting, Protocol, Session, SessionConfig};
+pub use self::topology::Topology;
+
+use self::peer_link::GuestCopies;
+use crate::core::directory::{Directory, Registration};
+use crate::core::frame;
+use crate::core::link::LinkLimits;
+use crate::core::peer::{Envelope, HOPS_MAX, Outcome, Request};
+use crate::core::protocol::reply;
+use crate::core::protocol::request::Send;
+use crate::core::rate::TokenBucket;
+use crate::core::view::View;
+use crate::id::{NodeId, SessionId, UserId};
+
+/// Shards of the users: enough that two threads seldom want the same one.
+const SHARDS: usize = 64;
+
+/// One shard of the users, under its lock.
+type Shard = Mutex<Directory<Arc<Session>>>;
+
+/// What the dispatcher needs to know of the node's configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct DispatchConfig {
+    /// After this a request without an outcome is given up.
+    pub request_timeout: Duration,
+    /// Bounds of every link.
+    pub link: LinkLimits,
+    /// Sessions a second that are told to move.
+    pub rebalance_rate: u32,
+}
+
+/// The dispatcher of one node.
+#[derive(Debug)]
+pub struct Dispatch {
+    me: NodeId,
+    config: DispatchConfig,
+    topology: ArcSwap<Topology>,
+    shards: Box<[Shard]>,
+    next_session: AtomicU64,
+    counters: Counters,
+    /// Sessions to be told to move, oldest change first.
+    moving: Mutex<VecDeque<Weak<Session>>>,
+    move_bucket: Mutex<TokenBucket>,
+    /// The node is on its way out: it sends its sessions away itself.
+    draining: AtomicBool,
+}
+
+impl Dispatch {
+    /// The dispatcher of a node that knows nobody but itself. `first_session` is where its session
+    /// ids start: a random number, so that they tell nothing.
+    #[must_use]
+    pub fn new(view: Arc<View>, config: DispatchConfig, first_session: u64) -> Self {
+        Self {
+            me: view.me.clone(),
+            config,
+            topology: ArcSwap::from_pointee(Topology::alone(view)),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            next_session: AtomicU64::new(first_session),
+            counters: Counters::default(),
+            moving: Mutex::default(),
+            move_bucket: TokenBucket::new(config.rebalance_rate, Instant::now()).into(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn me(&self) -> &NodeId {
+        &self.me
+    }
+
+    /// The members, the ring and the links as they are now.
+    pub fn topology(&self) -> Guard<Arc<Topology>> {
+        self.topology.load()
+    }
+
+    /// What the node counts.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many sessions this node has, and how many guests elsewhere it knows as their owner.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        self.shards
+            .iter()
+            .fold((0, 0), |(sessions, guests), shard| {
+                let more = locked(shard).counts();
+                (sessions + more.0, guests + more.1)
+            })
+    }
+
+    fn shard(&self, user: &UserId) -> MutexGuard<'_, Directory<Arc<Session>>> {
+        let hash = self
+            .topology
+            .load()
+            .view
+            .ring
+            .hash(user.as_str().as_bytes());
+        // The ring orders by the high bits; the low ones are left to tell shards apart.
+        let index = usize::try_from(hash.0 % SHARDS as u64).unwrap_or_default();
+        locked(&self.shards[index])
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.config.request_timeout
+    }
+
+    // ---- sessions ------------------------------------------------------------------------------
+
+    /// Lets a session in: at once if this node owns its user, else as a guest, which is welcomed
+    /// once the owner knows it.
+    pub fn open(&self, config: SessionConfig) -> Arc<Session> {
+        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
+        let session = Arc::new(Session::new(id, config));
+        self.counters.sessions_opened.add();
+        let registration = {
+            let mut shard = self.shard(session.user());
+            // Under the shard's lock: whoever publishes a topology comes here after this.
+            let topology = self.topology.load();
+            let owner = topology.owner_elsewhere(session.user().as_str());
+            let owner = owner.map(|member| member.id.clone());
+            shard.open(session.user(), id, Arc::clone(&session), owner)
+        };
+        match registration {
+            None => session.welcome(),
+            Some(registration) => self.ask_registration(registration),
+        }
+        session
+    }
+
+    /// The session has ended.
+    pub fn close(&self, session: &Session) {
+        self.counters.sessions_closed.add();
+        let registered = self
+            .shard(session.user())
+            .close(session.user(), session.id());
+        if let Some(registration) = registered {
+            self.take_back(registration);
+        }
+    }
+
+    fn ask_registration(&self, registration: Registration) {
+        let Registration {
+            owner,
+            user,
+            session,
+        } = registration;
+        let topology = self.topology.load();
+        let request = Request::Register {
+            user: user.clone(),
+            session,
+        };
+        let origin = Origin::Registration {
+            user: user.clone(),
+            session,
+        };
+        // Without a connection nothing is queued: a new one starts by telling every guest.
+        let asked = topology.link(&owner).is_some_and(|link| {
+            link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
+        });
+        if !asked {
+            self.shard(&user).registration_failed(&user, session);
+        }
+    }
+
+    fn take_back(&self, registration: Registration) {
+        let topology = self.topology.load();
+        if let Some(link) = topology.link(&registration.owner)
+            && link.is_connected()
+        {
+            let request = Request::Unregister {
+                user: registration.user,
+                session: registration.session,
+            };
+            // If the queue is full the guest is known too long: until the next connection.
+            let _ = link.push(request, None, self.deadline());
+        }
+    }
+
+    // ---- messages ------------------------------------------------------------------------------
+
+    /// A client's message. Its receipt goes to the client's outbox, now or later.
+    pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
+        self.counters.messages_in.add();
+        let envelope = Envelope {
+            to: send.to.clone(),
+            from: session.user().clone(),
+            id: Box::from(&*send.id),
+            body: Bytes::copy_from_slice(send.body.as_bytes()),
+            ts_ms: unix_ms(),
+            hops: 0,
+            to_guests: false,
+        };
+        let origin = Origin::Session {
+            session: Arc::clone(session),
+            id: Box::from(&*send.id),
+        };
+        self.route(envelope, Some(origin));
+    }
+
+    /// Brings an envelope one step further: to the sessions here, or to the next node.
+    fn route(&self, envelope: Envelope, origin: Option<Origin>) {
+        let topology = self.topology.load();
+        if envelope.to_guests {
+            self.deliver_to_guests(&envelope, origin);
+            return;
+        }
+        match topology.owner_elsewhere(envelope.to.as_str()) {
+            None => self.deliver(&topology, &envelope, origin),
+            Some(owner) => {
+                if envelope.hops > 0 {
+                    self.counters.strays.add();
+                }
+                self.forward(topology.link(&owner.id), envelope, origin);
+            }
+        }
+    }
+
+    fn forward(
+        &self,
+        link: Option<&Arc<PeerLink>>,
+        mut envelope: Envelope,
+        origin: Option<Origin>,
+    ) {
+        let next = link.filter(|_| envelope.hops < HOPS_MAX);
+        let refused = match next {
+            None => origin,
+            Some(link) => {
+                envelope.hops += 1;
+                self.counters.forwarded.add();
+                match link.push(Request::Envelope(envelope), origin, self.deadline()) {
+                    Ok(()) => return,
+                    Err(full) => {
+                        self.counters.peer_queue_full.add();
+                        full.0.1
+                    }
+                }
+            }
+        };
+        self.settle(refused, Outcome::Unreachable);
+    }
+
+    fn deliver(&self, topology: &Topology, envelope: &Envelope, mut origin: Option<Origin>) {
+        let (handed, nodes) = {
+            let shard = self.shard(&envelope.to);
+            let handed = hand_over(&shard, envelope);
+            (handed, shard.guest_nodes(&envelope.to))
+        };
+        self.counters.messages_out.add_many(handed);
+        // Once one session has it, its sender need not wait for the guests.
+        if handed > 0 {
+            self.settle(origin.take(), Outcome::Done);
+        } else if nodes.is_empty() {
+            self.settle(origin.take(), Outcome::Offline);
+        }
+        let copies = origin.map(|origin| Arc::new(GuestCopies::new(nodes.len(), origin)));
+        for node in &nodes {
+            let copy = Envelope {
+                to_guests: true,
+                ..envelope.clone()
+            };
+            let origin = copies.clone().map(Origin::Guests);
+            self.forward(topology.link(node), copy, origin);
+        }
+    }
+
+    fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
+        let handed = hand_over(&self.shard(&envelope.to), envelope);
+        self.counters.messages_out.add_many(handed);
+        let outcome = if handed > 0 {
+            Outcome::Done
+        } else {
+            Outcome::Offline
+        };
+        self.settle(origin, outcome);
+    }
+}
+
+/// Gives a message to every session of its user here; says how many took it.
+fn hand_over(shard: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
+    let mut encoded: Option<Bytes> = None;
+    let mut handed = 0;
+    for session in shard.sessions_of(&envelope.to) {
+        if session.is_raw() {
+            continue;
+        }
+        let frame = encoded.get_or_insert_with(|| message_frame(envelope));
+        handed += u64::from(session.push(frame.clone()));
+    }
+    handed
+}
+
+fn message_frame(envelope: &Envelope) -> Bytes {
+    frame::encode::text(&reply::message(&reply::Message {
+        id: &envelope.id,
+        from: &envelope.from,
+        to: &envelope.to,
+        // Checked wherever an envelope comes from.
+        body: std::str::from_utf8(&envelope.body).unwrap_or_default(),
+        ts: envelope.ts_ms,
+    }))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What stands under these locks is changed in single steps: a panic leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}

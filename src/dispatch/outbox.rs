@@ -1,0 +1,245 @@
+//! What waits to be written to one session: whole frames, bounded in bytes.
+//!
+//! An outbox costs nothing while it is empty: no channel, no buffer. When it is full its session
+//! reads too slowly: what waits is dropped and the session is closed with 4413.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use crate::core::frame;
+use crate::error::CloseCode;
+
+/// Frames taken for one write: more would not go into one `writev`.
+const BATCH_FRAMES: usize = 64;
+
+/// The queue of one session.
+#[derive(Debug)]
+pub struct Outbox {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    frames: VecDeque<Bytes>,
+    /// Bytes of the frames that wait or are being written.
+    bytes: usize,
+    /// Nothing is written before the session is opened, and then its welcome first.
+    held: bool,
+    /// The close frame is the last one: nothing is queued behind it.
+    closing: bool,
+    /// The code of that frame, if it has one.
+    close_code: Option<u16>,
+    /// Whoever writes, while there is nothing to write.
+    writer: Option<Waker>,
+}
+
+/// What [`Outbox::poll_take`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Frames to write, and there may be more.
+    Frames,
+    /// As before, and the last of them is the Close frame.
+    Last,
+}
+
+impl Outbox {
+    /// An empty, held outbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                frames: VecDeque::new(),
+                bytes: 0,
+                held: true,
+                closing: false,
+                close_code: None,
+                writer: None,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change below is complete before it could panic.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame. Says whether it was taken: it is not once the session is closing, which an
+    /// overfull queue makes it (`bytes_max`).
+    pub fn push(&self, frame: Bytes, bytes_max: usize) -> bool {
+        let mut inner = self.lock();
+        if inner.closing {
+            return false;
+        }
+        if inner.bytes > 0 && inner.bytes + frame.len() > bytes_max {
+            inner.frames.clear();
+            inner.held = false;
+            inner.close(Some(CloseCode::TooSlow.number()), "reads too slowly");
+            inner.wake();
+            return false;
+        }
+        inner.bytes += frame.len();
+        inner.frames.push_back(frame);
+        inner.wake();
+        true
+    }
+
+    /// Lets the frames out, `first` before all others.
+    pub fn open(&self, first: Option<Bytes>) {
+        let mut inner = self.lock();
+        if let Some(first) = first {
+            inner.bytes += first.len();
+            inner.frames.push_front(first);
+        }
+        inner.held = false;
+        inner.wake();
+    }
+
+    /// Queues the Close frame behind what waits. Only the first call counts.
+    pub fn finish(&self, code: CloseCode, reason: &str) {
+        let mut inner = self.lock();
+        inner.held = false;
+        inner.close(Some(code.number()), reason);
+        inner.wake();
+    }
+
+    /// Answers the client's Close frame with its own code, unless one is queued already.
+    pub fn answer_close(&self, code: Option<u16>) {
+        let mut inner = self.lock();
+        inner.held = false;
+        inner.close(code, "");
+    }
+
+    /// Whether a Close frame is queued or written.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// The code of the Close frame that is queued or written, if there is one.
+    #[must_use]
+    pub fn close_code(&self) -> Option<u16> {
+        self.lock().close_code
+    }
+
+    /// Whether a Close frame is queued or written, and how many bytes wait or are being written.
+    /// The caller is woken when something is queued.
+    pub fn poll_state(&self, cx: &Context<'_>) -> (bool, usize) {
+        let mut inner = self.lock();
+        inner.remember(cx.waker());
+        (inner.closing, inner.bytes)
+    }
+
+    /// Moves the next frames to write into `batch`, or wakes the caller when there are some.
+    pub fn poll_take(&self, cx: &Context<'_>, batch: &mut VecDeque<Bytes>) -> Poll<Taken> {
+        let mut inner = self.lock();
+        if inner.held || inner.frames.is_empty() {
+            inner.remember(cx.waker());
+            return Poll::Pending;
+        }
+        let count = inner.frames.len().min(BATCH_FRAMES);
+        batch.extend(inner.frames.drain(..count));
+        if inner.frames.is_empty() {
+            // An idle session keeps no buffer.
+            inner.frames = VecDeque::new();
+            if inner.closing {
+                return Poll::Ready(Taken::Last);
+            }
+        }
+        Poll::Ready(Taken::Frames)
+    }
+
+    /// That many bytes of what was taken are written; says how many are left.
+    pub fn written(&self, bytes: usize) -> usize {
+        let mut inner = self.lock();
+        inner.bytes = inner.bytes.saturating_sub(bytes);
+        inner.bytes
+    }
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inner {
+    fn remember(&mut self, writer: &Waker) {
+        match &mut self.writer {
+            Some(waker) => waker.clone_from(writer),
+            none => *none = Some(writer.clone()),
+        }
+    }
+
+    fn close(&mut self, code: Option<u16>, reason: &str) {
+        if !self.closing {
+            self.closing = true;
+            self.close_code = code;
+            let frame = frame::encode::close(code, reason);
+            self.bytes += frame.len();
+            self.frames.push_back(frame);
+        }
+    }
+
+    fn wake(&mut self) {
+        if !self.held
+            && let Some(writer) = self.writer.take()
+        {
+            writer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(outbox: &Outbox) -> (Poll<Taken>, Vec<Bytes>) {
+        let mut batch = VecDeque::new();
+        let taken = outbox.poll_take(&Context::from_waker(Waker::noop()), &mut batch);
+        (taken, batch.into())
+    }
+
+    #[test]
+    fn nothing_goes_out_before_the_welcome_and_that_goes_first() {
+        let outbox = Outbox::new();
+        assert!(outbox.push(Bytes::from("message"), 100));
+        assert_eq!(take(&outbox).0, Poll::Pending);
+        outbox.open(Some(Bytes::from("welcome")));
+        assert_eq!(take(&outbox).1, ["welcome", "message"]);
+    }
+
+    #[test]
+    fn an_overfull_outbox_keeps_nothing_but_a_close_frame() {
+        let outbox = Outbox::new();
+        outbox.open(None);
+        assert!(outbox.push(Bytes::from(vec![0; 60]), 100));
+        assert!(!outbox.push(Bytes::from(vec![0; 60]), 100));
+        assert!(!outbox.push(Bytes::from("later"), 100));
+        let (taken, frames) = take(&outbox);
+        assert_eq!(taken, Poll::Ready(Taken::Last));
+        assert_eq!(frames.len(), 1);
+    }
+
+    #[test]
+    fn one_frame_may_be_larger_than_the_bound_if_nothing_else_waits() {
+        let outbox = Outbox::new();
+        outbox.open(None);
+        assert!(outbox.push(Bytes::from(vec![0; 200]), 100));
+        assert_eq!(take(&outbox).0, Poll::Ready(Taken::Frames));
+        outbox.written(200);
+        assert!(outbox.push(Bytes::from(vec![0; 200]), 100));
+    }
+
+    #[test]
+    fn nothing_is_queued_behind_a_close_frame() {
+        let outbox = Outbox::new();
+        outbox.open(None);
+        outbox.finish(CloseCode::GoingAway, "bye");
+        outbox.finish(CloseCode::TooSlow, "no");
+        assert!(!outbox.push(Bytes::from("x"), 100));
+        assert_eq!(take(&outbox).0, Poll::Ready(Taken::Last));
+    }
+}

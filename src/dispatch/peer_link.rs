@@ -1,0 +1,232 @@
+//! The link to one peer, shared between those who send over it and the task that carries it, and
+//! the way back for its answers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::presence::Gather;
+use super::session::Session;
+use crate::core::link::{Full, Link, LinkLimits};
+use crate::core::peer::{Outcome, Reply, Request};
+use crate::id::{Generation, NodeId, SessionId, UserId};
+
+/// Who wants to know what became of a request.
+#[derive(Debug)]
+pub enum Origin {
+    /// A client, for its `send`.
+    Session {
+        /// The client.
+        session: Arc<Session>,
+        /// The `id` of its `send`.
+        id: Box<str>,
+    },
+    /// A node, for a request of its own.
+    Peer {
+        /// The way back.
+        replies: Arc<ReplyQueue>,
+        /// The request's number there.
+        seq: u64,
+    },
+    /// One of several nodes where the user is a guest.
+    Guests(Arc<GuestCopies>),
+    /// This node, which makes a guest known to its owner.
+    Registration {
+        /// The guest's user.
+        user: UserId,
+        /// The guest.
+        session: SessionId,
+    },
+    /// A client's presence request, for the users of one owner.
+    Presence {
+        /// Where the answers come together.
+        gather: Arc<Gather>,
+        /// The users asked for.
+        users: Vec<UserId>,
+    },
+}
+
+/// A message that went to several nodes where the user is a guest: `Done` if any of them took it,
+/// and else, once all have answered, the least certain of their answers.
+#[derive(Debug)]
+pub struct GuestCopies {
+    state: Mutex<(usize, Outcome, Option<Origin>)>,
+}
+
+impl GuestCopies {
+    /// For `count` copies of a message from `origin`.
+    #[must_use]
+    pub fn new(count: usize, origin: Origin) -> Self {
+        Self {
+            state: Mutex::new((count, Outcome::Offline, Some(origin))),
+        }
+    }
+
+    /// One more answer. Returns what to tell whom, once that is settled.
+    pub fn answered(&self, outcome: Outcome) -> Option<(Origin, Outcome)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, worst, origin) = &mut *state;
+        *left -= 1;
+        match outcome {
+            Outcome::Done => *worst = Outcome::Done,
+            Outcome::Unknown if *worst != Outcome::Done => *worst = Outcome::Unknown,
+            Outcome::Unreachable if *worst == Outcome::Offline => *worst = Outcome::Unreachable,
+            Outcome::Unknown | Outcome::Unreachable | Outcome::Offline | Outcome::NotOwner => {}
+        }
+        if *worst == Outcome::Done || *left == 0 {
+            let worst = *worst;
+            origin.take().map(|origin| (origin, worst))
+        } else {
+            None
+        }
+    }
+}
+
+/// The link to one generation of one peer.
+#[derive(Debug)]
+pub struct PeerLink {
+    node: NodeId,
+    generation: Generation,
+    address: Arc<str>,
+    link: Mutex<Link<Origin>>,
+    /// Something waits to be sent.
+    wake: Notify,
+    /// The last connection broke, or could not be made.
+    broken: AtomicBool,
+    /// The peer is no longer a member.
+    gone: CancellationToken,
+}
+
+impl PeerLink {
+    pub(super) fn new(
+        node: NodeId,
+        generation: Generation,
+        address: Arc<str>,
+        limits: LinkLimits,
+    ) -> Self {
+        Self {
+            node,
+            generation,
+            address,
+            link: Mutex::new(Link::new(limits)),
+            wake: Notify::new(),
+            broken: AtomicBool::new(false),
+            gone: CancellationToken::new(),
+        }
+    }
+
+    /// The peer's id.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// The peer's `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends when the peer is no longer a member, or has started anew.
+    #[must_use]
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
+    /// Whether there is a connection now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.lock().is_connected()
+    }
+
+    /// Whether clients may be sent to the peer. A peer of which gossip has just brought news counts
+    /// as reachable until a connection to it fails.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        !self.broken.load(Ordering::Relaxed)
+    }
+
+    /// A connection was made, or could not be made, or broke.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.broken.store(!reachable, Ordering::Relaxed);
+    }
+
+    /// Requests that wait, and requests sent and not yet answered.
+    #[must_use]
+    pub fn depth(&self) -> (usize, usize) {
+        let link = self.lock();
+        (link.waiting(), link.unanswered())
+    }
+
+    pub(super) fn is_for(&self, node: &NodeId, generation: Generation, address: &str) -> bool {
+        self.node == *node && self.generation == generation && *self.address == *address
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Link<Origin>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(
+        &self,
+        request: Request,
+        origin: Option<Origin>,
+        deadline: Instant,
+    ) -> Result<(), Full<Origin>> {
+        self.lock().push(request, origin, deadline)?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// What may be sent now, as soon as there is something.
+    pub async fn next_batch(&self, requests_max: usize, bytes_max: usize) -> Vec<(u64, Request)> {
+        loop {
+            let batch = self.lock().take_batch(requests_max, bytes_max);
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Something may be sent that could not be before.
+    pub fn nudge(&self) {
+        self.wake.notify_one();
+    }
+}
+
+/// The answers to the requests of one connection of a peer. It never holds more than the peer has
+/// requests under way, which the peer's window bounds.
+#[derive(Debug, Default)]
+pub struct ReplyQueue {
+    replies: Mutex<Vec<Reply>>,
+    wake: Notify,
+}
+
+impl ReplyQueue {
+    /// Queues an answer; number 0 wants none.
+    pub fn push(&self, reply: Reply) {
+        if reply.seq == 0 {
+            return;
+        }
+        self.replies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(reply);
+        self.wake.notify_one();
+    }
+
+    /// All that waits, as soon as there is something.
+    pub async fn next_batch(&self) -> Vec<Reply> {
+        loop {
+            let batch =
+                std::mem::take(&mut *self.replies.lock().unwrap_or_else(PoisonError::into_inner));
+            if !batch.is_empty() {
+                return batch;
+            }
+            self.wake.notified().await;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Sending sessions where they belong, at a pace, and what has to be done every now and then.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::{Dispatch, Session};
+use crate::core::handshake::redirect;
+use crate::core::peer::Outcome;
+use crate::core::protocol::reply;
+use crate::error::CloseCode;
+
+/// How often [`Dispatch::tick`] wants to be called.
+pub const TICK: Duration = Duration::from_millis(100);
+/// A client that is told to move does so within this time, at a moment of its own.
+const MOVE_SPREAD_MS: u64 = 1000;
+/// What a drained client has for moving, after its `after_ms`, before it is closed.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+/// What the last of them have for reading their Close frame and answering it.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+impl Dispatch {
+    /// Gives up what has waited too long, asks again for registrations that failed, and tells the
+    /// next few sessions to move.
+    pub fn tick(&self, now: Instant) {
+        let topology = self.topology.load_full();
+        for link in topology.links() {
+            let expired = link.lock().expire(now);
+            for (origin, outcome) in expired {
+                self.settle(Some(origin), outcome);
+            }
+        }
+        for shard in &self.shards {
+            let registrations = super::locked(shard).take_unregistered();
+            for registration in registrations {
+                self.ask_registration(registration);
+            }
+        }
+        self.move_some(now);
+    }
+
+    fn move_some(&self, now: Instant) {
+        let waiting = super::locked(&self.moving).len();
+        for _ in 0..waiting {
+            let next = super::locked(&self.moving).pop_front();
+            let Some(session) = next.and_then(|next| next.upgrade()) else {
+                continue;
+            };
+            let topology = self.topology.load();
+            let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
+                continue;
+            };
+            let go = topology.is_reachable(&owner.id) && super::locked(&self.move_bucket).take(now);
+            if !go {
+                // Its turn comes again.
+                super::locked(&self.moving).push_back(Arc::downgrade(&session));
+                return;
+            }
+            let after_ms = rand::random_range(0..=MOVE_SPREAD_MS);
+            self.tell_to_move(&session, reply::Reason::Moved, after_ms);
+        }
+    }
+
+    /// Tells a guest to go to its user's owner. Does nothing for a session that is at home, or
+    /// whose owner cannot be reached.
+    fn tell_to_move(&self, session: &Arc<Session>, reason: reply::Reason, after_ms: u64) -> bool {
+        let topology = self.topology.load();
+        let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
+            return false;
+        };
+        if !topology.is_reachable(&owner.id) || session.is_raw() {
+            return false;
+        }
+        let url = redirect::target_url(&owner.url, session.onward());
+        self.counters.moves.add();
+        session.push_text(&reply::redirect(&url, reason, Some(after_ms)))
+    }
+
+    /// The node is about to leave the ring: from now on sessions are told to move by
+    /// [`Self::drain`] alone.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        super::locked(&self.moving).clear();
+    }
+
+    /// Whether the node is on its way out, and takes no new sessions.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Sends every session away, spread over time so that no node sees a herd, and closes those
+    /// that stay; returns when all are gone or `deadline` has come. The node is off the ring by now.
+    pub async fn drain(&self, deadline: Instant) {
+        let sessions = self.sessions();
+        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wanted = Duration::from_secs(1) * count / self.config.rebalance_rate.max(1);
+        let spread = wanted.min(left.saturating_sub(DRAIN_GRACE).max(left / 2));
+        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
+        for session in &sessions {
+            if session.may_move() {
+                let after_ms = rand::random_range(0..=spread_ms);
+                if !self.tell_to_move(session, reply::Reason::Drain, after_ms) {
+                    session
+                        .outbox()
+                        .finish(CloseCode::Restart, "the node stops");
+                }
+            }
+        }
+        let last = deadline
+            .checked_sub(CLOSE_TIME.min(left / 2))
+            .unwrap_or(deadline);
+        let close_at = (Instant::now() + spread + DRAIN_GRACE).min(last);
+        self.wait_for_no_sessions(close_at).await;
+        for session in self.sessions() {
+            let code = if session.may_move() {
+                CloseCode::Redirect
+            } else {
+                CloseCode::Restart
+            };
+            session.outbox().finish(code, "the node stops");
+        }
+        self.wait_for_no_sessions(deadline).await;
+    }
+
+    async fn wait_for_no_sessions(&self, until: Instant) {
+        while self.counts().0 > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(super::locked(shard).sessions().cloned());
+        }
+        all
+    }
+
+    /// Fails what is still under way, so that whoever waits for it hears before the node ends.
+    pub fn abandon(&self) {
+        for link in self.topology.load().links() {
+            self.link_disconnected(link);
+            for (_, origin) in link.lock().take_unsent() {
+                self.settle(origin, Outcome::Unreachable);
+            }
+        }
+    }
+}

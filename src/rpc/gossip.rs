@@ -1,0 +1,231 @@
+//! Drives the membership state machine: feeds it packets, exchanges and time, and carries out what
+//! it wants.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::gossip_pool::GossipPool;
+use super::{Identified, Refused};
+use crate::config::Config;
+use crate::core::membership::{
+    Exchange, ExchangeReply, Identity, Input, Membership, Output, Target,
+};
+use crate::core::view::{Member, MemberState, View};
+use crate::dispatch::Dispatch;
+use crate::error::RunError;
+use crate::readiness::Readiness;
+use crate::wire::{GossipCodec, proto};
+
+/// How long a seed's host name may take to resolve.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the driver is told.
+pub(crate) enum Command {
+    /// A gossip packet came in.
+    Packet(Bytes),
+    /// A peer wants to compare.
+    Exchange {
+        /// Its side.
+        asked: Box<proto::ExchangeRequest>,
+        /// Ours, or why not.
+        reply: oneshot::Sender<Result<proto::ExchangeReply, Status>>,
+    },
+    /// A peer answered an exchange of ours.
+    Answered(Target, ExchangeReply),
+    /// Leave the ring.
+    SetDraining,
+    /// Leave the cluster. The answer comes once the farewells are sent.
+    Leave(oneshot::Sender<()>),
+}
+
+/// The seeds as configured, `host:port`.
+#[derive(Debug, Clone)]
+pub(crate) struct SeedList(Arc<[String]>);
+
+impl SeedList {
+    pub(crate) fn new(seeds: Vec<String>) -> Self {
+        Self(seeds.into())
+    }
+}
+
+/// The membership of a node with this configuration.
+pub(crate) fn membership(config: &Config, identity: Identity) -> Membership<GossipCodec> {
+    let seeds = config.seeds.len();
+    let random = rand::random();
+    Membership::new(
+        identity,
+        &config.cluster,
+        seeds,
+        config.gossip,
+        GossipCodec,
+        random,
+    )
+}
+
+/// The one task that owns the membership.
+pub(crate) struct Driver {
+    pub membership: Membership<GossipCodec>,
+    pub seeds: SeedList,
+    pub me: Arc<Identified>,
+    pub dispatch: Arc<Dispatch>,
+    pub readiness: Arc<Readiness>,
+    /// Weak, so that the driver ends with the node that talks to it.
+    pub commands: mpsc::WeakSender<Command>,
+    pub views: watch::Sender<Arc<View>>,
+    pub ended: watch::Sender<Option<RunError>>,
+}
+
+impl Driver {
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Command>, stop: CancellationToken) {
+        let started = Instant::now();
+        let pool = Arc::new(GossipPool::new(
+            Arc::clone(&self.me),
+            Arc::clone(&self.dispatch),
+        ));
+        let refused = Arc::default();
+        loop {
+            self.carry_out(&pool, &refused);
+            let deadline = self.membership.next_deadline().map(|at| started + at);
+            let sleep = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // Packets before timers: one that refutes a suspicion is to be seen in time.
+                biased;
+                () = stop.cancelled() => return,
+                command = queue.recv() => match command {
+                    Some(command) => self.take(started.elapsed(), command, &pool, &refused),
+                    None => return,
+                },
+                () = sleep => self.membership.on_timeout(started.elapsed()),
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        now: Duration,
+        command: Command,
+        pool: &Arc<GossipPool>,
+        refused: &Arc<std::sync::Mutex<Refused>>,
+    ) {
+        match command {
+            Command::Packet(packet) => self.membership.handle(now, Input::Packet(packet)),
+            Command::Exchange { asked, reply } => {
+                let answer = Exchange::try_from(*asked)
+                    .map(|asked| self.membership.exchange_asked(now, asked).into())
+                    .map_err(|error| Status::invalid_argument(error.to_string()));
+                // The caller may have given up by now.
+                let _ = reply.send(answer);
+            }
+            Command::Answered(target, answer) => {
+                // To find oneself among the seeds is no company, unless nobody else is named.
+                if self.seeds.0.len() == 1 {
+                    self.readiness.joined();
+                }
+                let input = Input::ExchangeAnswered { target, answer };
+                self.membership.handle(now, input);
+            }
+            Command::SetDraining => self.membership.handle(now, Input::SetDraining),
+            Command::Leave(left) => {
+                self.membership.handle(now, Input::Leave);
+                self.carry_out(pool, refused);
+                tokio::spawn(async move {
+                    // What was sent goes out on connections that are there.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    let _ = left.send(());
+                });
+            }
+        }
+    }
+
+    fn carry_out(&mut self, pool: &Arc<GossipPool>, refused: &Arc<std::sync::Mutex<Refused>>) {
+        while let Some(output) = self.membership.poll_output() {
+            match output {
+                Output::Send { to, packet } => pool.send(&to, packet),
+                Output::Exchange { target, exchange } => {
+                    self.exchange(target, exchange, pool, refused);
+                }
+                Output::ViewChanged(view) => {
+                    // Here, rather than in the way of the first message that needs it.
+                    LazyLock::force(&view.ring);
+                    // Whoever compared with the other first, each knows the other now.
+                    let company = |member: &Member| {
+                        member.id != self.me.node && member.state != MemberState::Down
+                    };
+                    if view.members.iter().any(company) {
+                        self.readiness.joined();
+                    }
+                    self.views.send_replace(view);
+                }
+                Output::Replaced { by } => {
+                    let id = self.me.node.clone();
+                    self.ended.send_replace(Some(RunError::Replaced { id, by }));
+                }
+            }
+        }
+    }
+
+    fn exchange(
+        &self,
+        target: Target,
+        exchange: Exchange,
+        pool: &Arc<GossipPool>,
+        refused: &Arc<std::sync::Mutex<Refused>>,
+    ) {
+        let (pool, seeds) = (Arc::clone(pool), self.seeds.clone());
+        let (commands, refused) = (self.commands.clone(), Arc::clone(refused));
+        let request = proto::ExchangeRequest::from(exchange);
+        tokio::spawn(async move {
+            let addresses = match &target {
+                Target::Seed(index) => match seeds.0.get(*index) {
+                    Some(seed) => resolve(seed).await,
+                    None => return,
+                },
+                Target::Peer(address) | Target::Push(address) => vec![address.to_string()],
+            };
+            for address in addresses {
+                let answered = pool.exchange(&address, request.clone()).await;
+                match answered.and_then(understand) {
+                    Ok(answer) => {
+                        if let Some(commands) = commands.upgrade() {
+                            let answered = Command::Answered(target.clone(), answer);
+                            // If the node has ended in the meantime, nobody needs it.
+                            let _ = commands.send(answered).await;
+                        }
+                    }
+                    Err(status) => super::lock(&refused).log(&address, &status),
+                }
+            }
+        });
+    }
+}
+
+fn understand(answer: proto::ExchangeReply) -> Result<ExchangeReply, Status> {
+    ExchangeReply::try_from(answer).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// The addresses of a seed: one, or all that its host name stands for.
+async fn resolve(seed: &str) -> Vec<String> {
+    let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(seed)).await;
+    match looked_up {
+        Ok(Ok(addresses)) => addresses.map(|address| address.to_string()).collect(),
+        Ok(Err(error)) => {
+            tracing::debug!(seed, %error, "cannot resolve a seed");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::debug!(seed, "resolving a seed takes too long");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! One session's socket: bytes in, events out; queued frames out; heartbeats.
+//!
+//! An idle session keeps no buffer. Reads go into one scratch buffer a thread, from which the
+//! decoder takes what it needs within the same poll; a frame that is not complete is kept by the
+//! decoder. So a session costs its task, its socket and its entry in the directory.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Server;
+use super::heartbeat::{Beat, Heartbeat};
+use super::{close, scratch};
+use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
+use crate::core::protocol::reply;
+use crate::core::protocol::request::{self, Refusal, Request};
+use crate::dispatch::{Session, Taken};
+use crate::error::{CloseCode, ErrorCode};
+use crate::handler::{Message, RawSession};
+
+/// While more than this waits to be written to a client, nothing is read from it.
+const BACKPRESSURE_BYTES: usize = 64 * 1024;
+/// How long a Close frame may wait behind what the client does not read.
+const CLOSE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// After so many messages in a row that are not the protocol's, the session is closed.
+const STRANGE_MAX: u8 = 10;
+
+/// Runs a session until its connection is over. `already_read` came behind the handshake.
+pub(super) async fn run<S>(server: &Server, session: &Arc<Session>, socket: S, already_read: Bytes)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut pump = Pump::new(server, session, socket);
+    if let Some(handler) = &server.handler {
+        handler.on_open(&RawSession(Arc::clone(session))).await;
+    }
+    let end = pump.serve(&already_read).await;
+    if let Some(handler) = &server.handler {
+        handler.on_close(&RawSession(Arc::clone(session))).await;
+    }
+    tracing::debug!(?end, "session ended");
+    pump.end(end).await;
+}
+
+/// Frames that one write takes at most.
+const WRITE_FRAMES: usize = 64;
+
+struct Pump<'a, S> {
+    server: &'a Server,
+    session: &'a Arc<Session>,
+    socket: S,
+    decoder: Decoder,
+    /// Taken from the outbox and not yet written as a whole.
+    writing: VecDeque<Bytes>,
+    /// The Close frame is in `writing` or written.
+    last_taken: bool,
+    /// The client broke the WebSocket protocol: nothing more can be made of its bytes.
+    broken: bool,
+    /// By when a queued Close frame must be written.
+    close_by: Option<Instant>,
+    heartbeat: Heartbeat,
+    strange: u8,
+}
+
+/// Why a session's loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The socket is gone.
+    Gone,
+    /// The client sent its Close frame first, with this code.
+    ClosedByClient(Option<u16>),
+    /// Our Close frame is written and the client has not answered it yet.
+    ClosedByUs,
+}
+
+enum Step {
+    Events(Vec<Event>),
+    Violation(Vec<Event>, Violation),
+    Deadline,
+    End(End),
+}
+
+impl<'a, S> Pump<'a, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn new(server: &'a Server, session: &'a Arc<Session>, socket: S) -> Self {
+        Self {
+            server,
+            session,
+            socket,
+            decoder: Decoder::new(),
+            writing: VecDeque::new(),
+            last_taken: false,
+            broken: false,
+            close_by: None,
+            heartbeat: Heartbeat::new(server, session),
+            strange: 0,
+        }
+    }
+
+    async fn serve(&mut self, already_read: &[u8]) -> End {
+        if !already_read.is_empty() {
+            let mut first = already_read.to_vec();
+            if let Some(end) = self.take_bytes(&mut first).await {
+                return end;
+            }
+        }
+        let mut timer = pin!(sleep_until(self.heartbeat.deadline()));
+        loop {
+            let step = poll_fn(|cx| self.poll_step(cx, timer.as_mut())).await;
+            let end = match step {
+                Step::Events(events) => self.take_events(events).await,
+                Step::Violation(events, violation) => {
+                    let end = self.take_events(events).await;
+                    self.break_off(violation);
+                    end
+                }
+                Step::Deadline => {
+                    let end = self.on_deadline();
+                    timer.as_mut().reset(self.heartbeat.deadline());
+                    end
+                }
+                Step::End(end) => Some(end),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn poll_step(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Step> {
+        let (closing, queued) = self.session.outbox().poll_state(cx);
+        if closing && self.close_by.is_none() {
+            let close_by = Instant::now() + CLOSE_WRITE_TIMEOUT;
+            self.close_by = Some(close_by);
+            timer.as_mut().reset(close_by);
+        }
+        match self.poll_write(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Step::End(End::ClosedByUs)),
+            Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
+            Poll::Pending => {}
+        }
+        if queued <= BACKPRESSURE_BYTES && !self.last_taken {
+            match self.poll_read(cx) {
+                Poll::Ready(Ok(step)) => return Poll::Ready(step),
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
+                Poll::Pending => {}
+            }
+        }
+        timer.poll(cx).map(|()| Step::Deadline)
+    }
+
+    /// Writes what is queued; ready only when the Close frame is written, or on an error.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.writing.is_empty() {
+                if self.last_taken {
+                    return Pin::new(&mut self.socket).poll_flush(cx);
+                }
+                // An idle session keeps no buffer.
+                self.writing = VecDeque::new();
+                match self.session.outbox().poll_take(cx, &mut self.writing) {
+                    Poll::Ready(taken) => self.last_taken = taken == Taken::Last,
+                    Poll::Pending => {
+                        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+                        return Poll::Pending;
+                    }
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); WRITE_FRAMES];
+            for (slice, frame) in slices.iter_mut().zip(&self.writing) {
+                *slice = IoSlice::new(frame);
+            }
+            let count = self.writing.len().min(WRITE_FRAMES);
+            let socket = Pin::new(&mut self.socket);
+            let written = ready!(socket.poll_write_vectored(cx, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.wrote(written);
+        }
+    }
+
+    fn wrote(&mut self, mut written: usize) {
+        let queued = self.session.outbox().written(written);
+        if queued > BACKPRESSURE_BYTES {
+            // Nothing is read now; but only a client that reads lets us write on.
+            self.heartbeat.alive();
+        }
+        while written > 0
+            && let Some(front) = self.writing.front_mut()
+        {
+            let part = written.min(front.len());
+            front.advance(part);
+            written -= part;
+            if front.is_empty() {
+                self.writing.pop_front();
+            }
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Step>> {
+        scratch::poll_read(&mut self.socket, cx, |read| {
+            if read.is_empty() {
+                return Step::End(End::Gone);
+            }
+            self.heartbeat.alive();
+            decode(&mut self.decoder, &self.server.frames, read)
+        })
+    }
+
+    async fn take_bytes(&mut self, bytes: &mut [u8]) -> Option<End> {
+        match decode(&mut self.decoder, &self.server.frames, bytes) {
+            Step::Events(events) => self.take_events(events).await,
+            Step::Violation(events, violation) => {
+                let end = self.take_events(events).await;
+                self.break_off(violation);
+                end
+            }
+            Step::Deadline | Step::End(_) => None,
+        }
+    }
+
+    async fn take_events(&mut self, events: Vec<Event>) -> Option<End> {
+        for event in events {
+            match event {
+                Event::Text(_) | Event::Binary(_) if self.session.outbox().is_closing() => {}
+                Event::Text(text) => match &self.server.handler {
+                    Some(_) => self.hand_over(Message::Text(text)).await,
+                    None => self.take_text(&text),
+                },
+                Event::Binary(bytes) => match &self.server.handler {
+                    Some(_) => self.hand_over(Message::Binary(bytes)).await,
+                    None => self.strange("this protocol has no binary messages"),
+                },
+                Event::Ping(payload) => {
+                    self.session.push(frame::encode::pong(&payload));
+                }
+                Event::Pong(_) => {}
+                Event::Close(reason) => {
+                    return Some(End::ClosedByClient(reason.map(|(code, _)| code)));
+                }
+            }
+        }
+        None
+    }
+
+    async fn hand_over(&self, message: Message) {
+        if let Some(handler) = &self.server.handler {
+            let session = RawSession(Arc::clone(self.session));
+            handler.on_message(&session, message).await;
+        }
+    }
+
+    fn take_text(&mut self, text: &[u8]) {
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let users_max = self.server.config.limits.presence_users_max;
+        let refusal = match request::parse(text, users_max) {
+            Ok(request) => {
+                self.strange = 0;
+                self.take_request(request);
+                return;
+            }
+            Err(refusal) => refusal,
+        };
+        match &refusal {
+            Refusal::NotTheProtocol { message } => self.strange(message),
+            Refusal::Failed { .. } | Refusal::Error { .. } => {
+                self.strange = 0;
+                self.session.push_text(&reply::refusal(&refusal));
+            }
+        }
+    }
+
+    fn take_request(&self, request: Request<'_>) {
+        let dispatch = &self.server.dispatch;
+        match request {
+            Request::Send(send) => dispatch.send(self.session, &send),
+            Request::Presence { id, users } => dispatch.presence(self.session, &id, users),
+            Request::Ping { id } => {
+                self.session.push_text(&reply::pong(id.as_deref()));
+            }
+        }
+    }
+
+    fn strange(&mut self, message: &str) {
+        self.strange += 1;
+        let error = reply::error(ErrorCode::BadRequest, message);
+        self.session.push_text(&error);
+        if self.strange >= STRANGE_MAX {
+            let reason = "ten messages in a row that are not the protocol's";
+            self.session
+                .outbox()
+                .finish(CloseCode::NotTheProtocol, reason);
+        }
+    }
+
+    fn break_off(&mut self, violation: Violation) {
+        self.broken = true;
+        self.server.dispatch.counters().protocol_errors.add();
+        self.session.outbox().open(None);
+        self.session
+            .outbox()
+            .finish(violation.code, violation.reason);
+    }
+
+    fn on_deadline(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if let Some(close_by) = self.close_by {
+            // The Close frame could not be written in time.
+            return (now >= close_by).then_some(End::Gone);
+        }
+        let welcomed = self.session.is_welcomed();
+        match self
+            .heartbeat
+            .beat(now, &self.server.config.limits, welcomed)
+        {
+            Beat::Idle => {}
+            Beat::NotWelcome => {
+                let message = "the user's node cannot be reached";
+                let code = ErrorCode::Unreachable;
+                self.session.refuse(code, message, CloseCode::TryLater);
+            }
+            Beat::Ping => {
+                self.session.push(frame::encode::ping(b""));
+            }
+            Beat::Missed => {
+                self.server.dispatch.counters().heartbeats_missed.add();
+                let reason = "nothing heard in the heartbeat time";
+                self.session
+                    .outbox()
+                    .finish(CloseCode::HeartbeatMissed, reason);
+            }
+        }
+        None
+    }
+
+    /// Ends the connection as RFC 6455 wants it: Close frames both ways, then TCP.
+    async fn end(&mut self, end: End) {
+        let outbox = self.session.outbox();
+        let goodbye = async {
+            match end {
+                End::Gone => return Ok(()),
+                End::ClosedByClient(code) => {
+                    outbox.answer_close(code);
+                    poll_fn(|cx| self.poll_write(cx)).await?;
+                    self.socket.shutdown().await?;
+                }
+                End::ClosedByUs if self.broken => self.socket.shutdown().await?,
+                End::ClosedByUs => {}
+            }
+            if self.broken {
+                close::wait_for_end(&mut self.socket).await
+            } else {
+                let frames = &self.server.frames;
+                close::wait_for_close(&mut self.socket, &mut self.decoder, frames).await
+            }
+        };
+        // Past the limit the socket is closed as it is.
+        let _ = tokio::time::timeout(close::TIMEOUT, goodbye).await;
+        if outbox.close_code() == Some(CloseCode::TooSlow.number()) {
+            self.server.dispatch.counters().slow_readers.add();
+        }
+        let _ = tokio::time::timeout(close::TIMEOUT, self.socket.shutdown()).await;
+    }
+}
+
+fn decode(decoder: &mut Decoder, limits: &FrameLimits, mut input: &mut [u8]) -> Step {
+    let mut events = Vec::new();
+    while !input.is_empty() {
+        match decoder.decode(limits, input) {
+            // What follows a Close frame means nothing.
+            Ok((_, Some(close @ Event::Close(_)))) => {
+                events.push(close);
+                break;
+            }
+            Ok((consumed, event)) => {
+                events.extend(event);
+                input = &mut input[consumed..];
+            }
+            Err(violation) => return Step::Violation(events, violation),
+        }
+    }
+    Step::Events(events)
+}

@@ -1,0 +1,137 @@
+//! `serve`: the ready line, signals, exit codes.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{output, ringpost};
+
+/// A started node, killed when the test ends.
+struct Serving {
+    child: std::process::Child,
+    ready: serde_json::Value,
+}
+
+impl Serving {
+    fn start(more: &str) -> Self {
+        let line = format!(
+            "serve --id n1 --insecure-users --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 \
+             --admin-listen 127.0.0.1:0 {more}"
+        );
+        let mut command = ringpost(&line);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        Self {
+            child,
+            ready: serde_json::from_str(&ready).unwrap(),
+        }
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_says_where_it_listens_and_drains_on_a_signal() {
+    for signal in ["-TERM", "-INT"] {
+        // Its standard output is closed as soon as the line was read.
+        let mut node = Serving::start("--drain-timeout 1s");
+        let field = |key: &str| node.ready[key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(node.ready["ready"], true);
+        assert_eq!(field("id"), "n1");
+        let admin = field("admin");
+        for address in [
+            field("url").strip_prefix("ws://").unwrap(),
+            &field("peer"),
+            &admin,
+        ] {
+            TcpStream::connect(address).unwrap();
+        }
+        node.signal(signal);
+        assert_eq!(node.exit_code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_output_and_error_do_not_end_a_node() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut command = ringpost(&format!(
+        "serve --id n1 --insecure-users --listen {port} --peer-listen 127.0.0.1:0 \
+         --admin-listen 127.0.0.1:0 --drain-timeout 1s"
+    ));
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let mut node = Serving {
+        child,
+        ready: serde_json::Value::Null,
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(port).is_err() {
+        assert!(Instant::now() < deadline && node.child.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(10));
+    }
+    node.signal("-TERM");
+    assert_eq!(node.exit_code(), Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_port_that_is_taken_is_a_sentence_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let listener = TcpListener::bind(taken).unwrap();
+    let line = format!(
+        "serve --id n1 --insecure-users --peer-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
+         --listen {taken}"
+    );
+    let (code, out, error) = output(&mut ringpost(&line));
+    assert_eq!((code, out.as_str()), (1, ""), "{error}");
+    assert!(error.contains(&taken.to_string()), "{error}");
+    drop(listener);
+}

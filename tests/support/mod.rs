@@ -1,0 +1,36 @@
+//! What the integration tests are written with: clusters of real processes, plain HTTP, a
+//! WebSocket client that hides nothing, and waiting for conditions.
+//!
+//! Everything here is blocking and built on `std` alone, so that it shares no code, and no
+//! mistakes, with what it tests.
+
+// Every test binary compiles this module and uses its own part of it.
+#![allow(dead_code, unused_imports)]
+// `write!` to a string can fail only in name.
+#![allow(clippy::format_push_string)]
+
+pub mod client;
+pub mod cluster;
+pub mod frames;
+pub mod http;
+pub mod namespaces;
+pub mod wait;
+
+pub use client::{Client, Event, Handshake};
+pub use cluster::{Cluster, Node, Signal, View};
+pub use http::Response;
+pub use wait::{PATIENCE, holds_for, wait_until};
+
+/// Whether a test that cannot run here must fail rather than be skipped (`RINGPOST_INSIST=1`).
+pub fn insisting() -> bool {
+    std::env::var("RINGPOST_INSIST").is_ok_and(|value| value == "1")
+}
+
+/// Says that a test did not run, and why.
+///
+/// # Panics
+/// When skipping is not allowed ([`insisting`]).
+pub fn skipped(why: &str) {
+    assert!(!insisting(), "must not be skipped here, but: {why}");
+    println!("skipped: {why}");
+}

@@ -1,0 +1,41 @@
+//! Waiting for a condition with a deadline, never for a fixed time.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// For what has no deadline of its own in the contract: long enough for a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a condition is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits until the condition holds and says how long that took.
+///
+/// # Panics
+/// When the deadline passes first; `what` is the sentence that would have been true.
+#[track_caller]
+pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return start.elapsed();
+        }
+        let elapsed = start.elapsed();
+        assert!(elapsed < deadline, "not within {deadline:?}: {what}");
+        thread::sleep(POLL);
+    }
+}
+
+/// Watches for the whole time that a condition holds: for what must not happen.
+///
+/// # Panics
+/// As soon as it does not hold.
+#[track_caller]
+pub fn holds_for(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        let elapsed = start.elapsed();
+        assert!(condition(), "no longer true after {elapsed:?}: {what}");
+        thread::sleep(POLL);
+    }
+}
