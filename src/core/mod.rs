@@ -15,4 +15,5 @@ pub mod peer;
 pub mod protocol;
 pub mod rate;
 pub mod ring;
+pub mod stream;
 pub mod view;

@@ -1,0 +1,114 @@
+//! The messages that a stream has seen, by which repeats are recognised.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+use crate::id::UserId;
+
+/// What names a message everywhere, its sender and the sender's id for it, as 128 bits.
+///
+/// xxh3-128 is no cryptographic hash: who can choose its own user id and message ids could make two
+/// messages look like one, and would lose one of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageKey(u128);
+
+impl MessageKey {
+    /// The key of a sender's message.
+    #[must_use]
+    pub fn new(from: &UserId, id: &str) -> Self {
+        // Both one-shot: the streaming hasher is ten times as slow for so little.
+        let sender = xxh3_64(from.as_str().as_bytes());
+        Self(xxh3_128_with_seed(id.as_bytes(), sender))
+    }
+}
+
+/// What is known of a message that was appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its offset.
+    pub offset: u64,
+    /// When, in the time of this node.
+    pub at: Duration,
+}
+
+/// Message keys, each kept for a time from when it was first seen. Acks and expiry of the messages
+/// do not touch them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SeenIds {
+    seen: HashMap<MessageKey, Seen>,
+    /// Oldest first, but for what came by a merge.
+    order: VecDeque<MessageKey>,
+}
+
+impl SeenIds {
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    pub fn get(&self, key: MessageKey) -> Option<Seen> {
+        self.seen.get(&key).copied()
+    }
+
+    /// Adds a key, unless it is there.
+    pub fn insert(&mut self, key: MessageKey, seen: Seen) {
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.seen.entry(key) {
+            entry.insert(seen);
+            self.order.push_back(key);
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (MessageKey, Seen)> {
+        self.order
+            .iter()
+            .filter_map(|&key| Some((key, self.get(key)?)))
+    }
+
+    /// Forgets what was seen at or before that time. What came by a merge may stay longer: it waits
+    /// for those before it.
+    pub fn forget_until(&mut self, until: Duration) {
+        while let Some(key) = self.order.front() {
+            if self.seen.get(key).is_some_and(|seen| seen.at > until) {
+                break;
+            }
+            self.seen.remove(key);
+            self.order.pop_front();
+        }
+        if self.seen.is_empty() {
+            // An idle stream keeps no buffers.
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_tells_sender_and_id_apart() {
+        let (a, ab) = (UserId::new("a").unwrap(), UserId::new("ab").unwrap());
+        assert_ne!(MessageKey::new(&a, "bc"), MessageKey::new(&ab, "c"));
+        assert_ne!(MessageKey::new(&a, "1"), MessageKey::new(&a, "2"));
+        assert_eq!(MessageKey::new(&a, "1"), MessageKey::new(&a, "1"));
+    }
+
+    #[test]
+    fn keys_are_forgotten_in_the_order_of_their_age() {
+        let user = UserId::new("a").unwrap();
+        let mut ids = SeenIds::default();
+        for second in 1..=5 {
+            let at = Duration::from_secs(second);
+            let key = MessageKey::new(&user, &second.to_string());
+            ids.insert(key, Seen { offset: second, at });
+            ids.insert(key, Seen { offset: 99, at });
+        }
+        ids.forget_until(Duration::from_secs(3));
+        assert_eq!(ids.len(), 2);
+        let left: Vec<u64> = ids.iter().map(|(_, seen)| seen.offset).collect();
+        assert_eq!(left, [4, 5]);
+        ids.forget_until(Duration::from_secs(9));
+        assert_eq!((ids.len(), ids.order.capacity()), (0, 0));
+    }
+}

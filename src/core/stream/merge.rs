@@ -1,0 +1,140 @@
+//! Merging: what another node wrote to the same stream, while neither knew of the other, becomes
+//! part of this log.
+
+use super::ids::{MessageKey, Seen};
+use super::log::{Branch, Entry, Log};
+use super::position::{Epoch, Position};
+
+impl Log {
+    /// Whether everything in `other` is in this log, or was.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.resolve(other.tip()).known
+    }
+
+    /// Takes over what `other` has and this log has not, in the order it has there, behind all that
+    /// is here, in an epoch that nobody has used. Messages that are known are not repeated. What was
+    /// acked in either is acked. Does nothing if [`Self::includes`] holds.
+    ///
+    /// A client that has seen any of `other` is replayed what it has not: its entries remember where
+    /// they stood.
+    pub fn merge(&mut self, other: &Self, epoch: Epoch) {
+        if self.includes(other) {
+            return;
+        }
+        let fork = self.fork(other);
+        self.open_epoch(epoch);
+        self.learn_branches(other, fork);
+        self.next = self.next.max(other.next);
+        if other.floor > fork + 1 {
+            // What `other` no longer has cannot be replayed to those who have not seen it. It takes
+            // one offset, which nobody's position is past.
+            self.next += 1;
+            self.floor = self.next;
+        }
+        for entry in other.after(fork) {
+            let origin = Position {
+                epoch: other.epoch,
+                offset: entry.offset,
+            };
+            self.take(entry, origin);
+        }
+        for (key, there) in other.seen.iter() {
+            if there.offset <= other.acked
+                && let Some(index) = self.index_of(key)
+            {
+                self.set_acked(index);
+            }
+            // Those of the entries just taken are known by now. What has gone keeps no place.
+            self.seen.insert(key, Seen { offset: 0, ..there });
+        }
+        let acked = other.acked.min(fork);
+        for index in 0..self.index_after(acked) {
+            self.set_acked(index);
+        }
+        self.acked = self.acked.max(acked);
+    }
+
+    /// The last offset up to which both are the same.
+    fn fork(&self, other: &Self) -> u64 {
+        let shared_here = |epoch: Epoch| {
+            if epoch == self.epoch {
+                Some(self.next - 1)
+            } else {
+                self.branch(epoch).map(|branch| branch.shared)
+            }
+        };
+        other
+            .branches
+            .iter()
+            .map(|branch| (branch.epoch, branch.shared))
+            .chain([(other.epoch, other.next - 1)])
+            .filter_map(|(epoch, end)| Some(end.min(shared_here(epoch)?)))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// From now on positions in the epochs of `other` mean something here.
+    fn learn_branches(&mut self, other: &Self, fork: u64) {
+        let tip = Branch {
+            epoch: other.epoch,
+            shared: other.next - 1,
+            merged: None,
+        };
+        for branch in other.branches.iter().chain([&tip]) {
+            let learned = Branch {
+                epoch: branch.epoch,
+                shared: branch.shared.min(fork),
+                // Above the fork its entries are in `other` under the same offsets. One that `other`
+                // itself had merged would need two origins at once: it stays known up to the fork,
+                // and who comes from there gets some of it again.
+                merged: (branch.shared > fork).then_some(Position {
+                    epoch: other.epoch,
+                    offset: branch.shared,
+                }),
+            };
+            let known = self.branches.iter_mut();
+            match known.into_iter().find(|b| b.epoch == branch.epoch) {
+                None => self.branches.push(learned),
+                Some(known) if known.merged.is_none() && known.shared <= fork => {
+                    known.merged = learned.merged;
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &Entry, origin: Position) {
+        let key = entry.message.key();
+        if let Some(index) = self.index_of(key) {
+            let here = &mut self.entries[index];
+            here.origins = Some(with(here.origins.as_deref(), origin));
+            if entry.acked {
+                self.set_acked(index);
+            }
+        } else if self.seen.get(key).is_none() {
+            self.push(Entry {
+                offset: self.next,
+                origins: Some(with(entry.origins.as_deref(), origin)),
+                ..entry.clone()
+            });
+        }
+    }
+
+    /// Where the entry of that message stands, if it is still there.
+    fn index_of(&self, key: MessageKey) -> Option<usize> {
+        let offset = self.seen.get(key)?.offset;
+        let index = self.entries.partition_point(|entry| entry.offset < offset);
+        let entry = self.entries.get(index)?;
+        (entry.offset == offset).then_some(index)
+    }
+}
+
+fn with(origins: Option<&[Position]>, more: Position) -> Box<[Position]> {
+    let known = origins.unwrap_or_default().iter().copied();
+    known.chain([more]).collect()
+}
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

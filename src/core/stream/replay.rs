@@ -1,0 +1,103 @@
+//! What a position that somebody presents means in this log.
+
+use super::log::{Entry, Log};
+use super::position::Position;
+
+/// A position in the terms of one log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Resolved {
+    /// All entries up to this offset stand before the position.
+    pub upto: u64,
+    /// So do those that came here by a merge from that epoch, up to this position.
+    pub beyond: Option<Position>,
+    /// Nothing else stands before it: the log knows the position exactly.
+    pub known: bool,
+}
+
+/// Where a session starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// The client's position, in the epoch of the log: replay starts right after it.
+    pub position: Position,
+    /// Whether everything behind the position it gave can be replayed; `None` if it gave none.
+    pub recovered: Option<bool>,
+    beyond: Option<Position>,
+    unacked_only: bool,
+}
+
+impl Resumed {
+    /// Whether an entry above the position is to be replayed.
+    #[must_use]
+    pub fn wants(&self, entry: &Entry) -> bool {
+        let has = self.beyond.is_some_and(|beyond| entry.came_by(beyond));
+        !(has || self.unacked_only && entry.acked)
+    }
+}
+
+impl Log {
+    pub(super) fn resolve(&self, position: Position) -> Resolved {
+        let exact = |upto: u64, known| Resolved {
+            upto,
+            beyond: None,
+            known,
+        };
+        if position.epoch == self.epoch {
+            let last = self.next - 1;
+            return exact(position.offset.min(last), position.offset <= last);
+        }
+        let Some(branch) = self.branch(position.epoch) else {
+            return exact(0, false);
+        };
+        if position.offset <= branch.shared {
+            return exact(position.offset, true);
+        }
+        match branch.merged {
+            None => exact(branch.shared, false),
+            Some(end) => Resolved {
+                upto: branch.shared,
+                beyond: Some(Position {
+                    epoch: end.epoch,
+                    offset: position.offset.min(end.offset),
+                }),
+                known: position.offset <= end.offset,
+            },
+        }
+    }
+
+    /// Where a session starts that was last at `position`, or that gave none and so wants what is
+    /// not acked. One whose position is not known gets everything that is there.
+    #[must_use]
+    pub fn resume(&self, position: Option<Position>) -> Resumed {
+        let here = |offset| Position {
+            epoch: self.epoch,
+            offset,
+        };
+        match position {
+            None => Resumed {
+                position: here(self.acked),
+                recovered: None,
+                beyond: None,
+                unacked_only: true,
+            },
+            Some(position) => {
+                let Resolved {
+                    upto,
+                    beyond,
+                    known,
+                } = self.resolve(position);
+                Resumed {
+                    position: here(upto),
+                    recovered: Some(known && upto + 1 >= self.floor),
+                    beyond,
+                    unacked_only: false,
+                }
+            }
+        }
+    }
+
+    /// The entries to replay to a session that starts there.
+    pub fn replay<'a>(&'a self, resumed: &'a Resumed) -> impl Iterator<Item = &'a Entry> {
+        self.after(resumed.position.offset)
+            .filter(|entry| resumed.wants(entry))
+    }
+}
