@@ -27,7 +27,7 @@ impl MessageKey {
 /// What is known of a message that was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Its offset.
+    /// Its offset; 0 if it came by a merge and was gone by then.
     pub offset: u64,
     /// When, in the time of this node.
     pub at: Duration,

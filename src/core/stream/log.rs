@@ -108,6 +108,13 @@ pub(super) struct Branch {
     pub merged: Option<Position>,
 }
 
+impl Branch {
+    /// The last offset of that epoch that is here in some form.
+    pub(super) fn reach(&self) -> u64 {
+        self.merged.map_or(self.shared, |merged| merged.offset)
+    }
+}
+
 /// One stream.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -346,16 +353,21 @@ impl Log {
             epoch != self.epoch && self.branch(epoch).is_none(),
             "an epoch is opened once"
         );
-        if self.branches.len() >= BRANCHES_MAX {
-            // The root comes first, then the oldest. Who comes from there gets all there is.
-            self.branches.remove(1);
-        }
-        self.branches.push(Branch {
+        self.remember(Branch {
             epoch: self.epoch,
             shared: self.next - 1,
             merged: None,
         });
         self.epoch = epoch;
+    }
+
+    /// Adds a branch. At the bound the oldest is forgotten, but never the root, which stands first:
+    /// who comes from there gets all there is.
+    pub(super) fn remember(&mut self, branch: Branch) {
+        if self.branches.len() >= BRANCHES_MAX {
+            self.branches.remove(1);
+        }
+        self.branches.push(branch);
     }
 
     pub(super) fn branch(&self, epoch: Epoch) -> Option<&Branch> {

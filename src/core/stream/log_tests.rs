@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::stream::Resumed;
-use crate::id::{Generation, NodeId};
+use crate::core::stream::fixtures::{epoch, message};
 
 const LIMITS: LogLimits = LogLimits {
     entries_max: 4,
@@ -9,20 +9,6 @@ const LIMITS: LogLimits = LogLimits {
     seen_max: 10,
     seen_age: Duration::from_secs(20),
 };
-
-fn epoch(number: u64) -> Epoch {
-    Epoch::opened(number, &NodeId::new("n1").unwrap(), Generation(1))
-}
-
-fn message(id: &str, bytes: usize) -> Message {
-    Message {
-        from: UserId::new("a").unwrap(),
-        id: id.into(),
-        body: Bytes::from(vec![b'1'; bytes]),
-        ts_ms: 0,
-        notify: false,
-    }
-}
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

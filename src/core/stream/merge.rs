@@ -85,20 +85,22 @@ impl Log {
             let learned = Branch {
                 epoch: branch.epoch,
                 shared: branch.shared.min(fork),
-                // Above the fork its entries are in `other` under the same offsets. One that `other`
-                // itself had merged would need two origins at once: it stays known up to the fork,
-                // and who comes from there gets some of it again.
-                merged: (branch.shared > fork).then_some(Position {
-                    epoch: other.epoch,
-                    offset: branch.shared,
-                }),
+                // Above the fork its entries are in `other` under the same offsets. Where `other`
+                // had merged more of it, this would need two origins at once: it stays known up to
+                // there, and who comes from behind gets some of it again.
+                merged: if branch.shared > fork {
+                    Some(Position {
+                        epoch: other.epoch,
+                        offset: branch.shared,
+                    })
+                } else {
+                    branch.merged
+                },
             };
-            let known = self.branches.iter_mut();
-            match known.into_iter().find(|b| b.epoch == branch.epoch) {
-                None => self.branches.push(learned),
-                Some(known) if known.merged.is_none() && known.shared <= fork => {
-                    known.merged = learned.merged;
-                }
+            match self.branches.iter_mut().find(|b| b.epoch == branch.epoch) {
+                None => self.remember(learned),
+                // Merged before, and written on since; or known by hearsay until now.
+                Some(known) if learned.reach() > known.reach() => *known = learned,
                 Some(_) => {}
             }
         }
@@ -106,16 +108,18 @@ impl Log {
 
     fn take(&mut self, entry: &Entry, origin: Position) {
         let key = entry.message.key();
+        let origins = entry.origins.as_deref().unwrap_or_default();
         if let Some(index) = self.index_of(key) {
             let here = &mut self.entries[index];
-            here.origins = Some(with(here.origins.as_deref(), origin));
+            let known = here.origins.as_deref().unwrap_or_default();
+            here.origins = Some(union(known, origins, origin));
             if entry.acked {
                 self.set_acked(index);
             }
         } else if self.seen.get(key).is_none() {
             self.push(Entry {
                 offset: self.next,
-                origins: Some(with(entry.origins.as_deref(), origin)),
+                origins: Some(union(&[], origins, origin)),
                 ..entry.clone()
             });
         }
@@ -130,9 +134,14 @@ impl Log {
     }
 }
 
-fn with(origins: Option<&[Position]>, more: Position) -> Box<[Position]> {
-    let known = origins.unwrap_or_default().iter().copied();
-    known.chain([more]).collect()
+fn union(known: &[Position], more: &[Position], origin: Position) -> Box<[Position]> {
+    let mut all = known.to_vec();
+    for position in more.iter().chain([&origin]) {
+        if !all.contains(position) {
+            all.push(*position);
+        }
+    }
+    all.into()
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::stream::{LogLimits, Message};
-use crate::id::{Generation, NodeId, UserId};
+use crate::core::stream::LogLimits;
+use crate::core::stream::fixtures::{epoch, message};
 
 const WIDE: LogLimits = LogLimits {
     entries_max: 1000,
@@ -16,19 +15,8 @@ const WIDE: LogLimits = LogLimits {
     seen_age: Duration::from_secs(1_000_000),
 };
 
-fn epoch(number: u64) -> Epoch {
-    Epoch::opened(number, &NodeId::new("n1").unwrap(), Generation(1))
-}
-
 fn append(log: &mut Log, now: u64, id: &str, limits: &LogLimits) -> bool {
-    let message = Message {
-        from: UserId::new("a").unwrap(),
-        id: id.into(),
-        body: Bytes::from_static(b"1"),
-        ts_ms: 0,
-        notify: false,
-    };
-    log.append(Duration::from_secs(now), message, limits)
+    log.append(Duration::from_secs(now), message(id, 1), limits)
         .is_ok()
 }
 
@@ -147,6 +135,31 @@ fn merging_twice_or_merging_a_copy_left_behind_changes_nothing() {
 }
 
 #[test]
+fn a_loser_that_writes_on_is_merged_again_and_then_included() {
+    let (mut winner, mut loser) = split(&["a"], &["x"]);
+    winner.merge(&loser, epoch(3));
+    append(&mut loser, 3, "y", &WIDE);
+    winner.merge(&loser, epoch(4));
+    assert_eq!(ids_of(&winner), ["1", "2", "a", "x", "y"]);
+    assert!(winner.includes(&loser));
+    assert_eq!(replayed(&winner, loser.tip()), (Some(true), vec!["a"]));
+    let x = &winner.entries[3];
+    assert_eq!(x.origins.as_ref().map(|origins| origins.len()), Some(1));
+}
+
+#[test]
+fn merged_epochs_are_bounded_too() {
+    let (mut winner, _) = split(&[], &[]);
+    for number in 0..100 {
+        let mut loser = Log::new(epoch(1000 + number));
+        append(&mut loser, 3, &format!("x{number}"), &WIDE);
+        winner.merge(&loser, epoch(2000 + number));
+        assert!(winner.includes(&loser));
+        assert!(winner.branches.len() <= 64);
+    }
+}
+
+#[test]
 fn what_the_loser_no_longer_has_is_not_promised_to_anybody() {
     let narrow = LogLimits {
         entries_max: 1,
@@ -258,6 +271,7 @@ fn run(steps: &[Step], limits: &LogLimits) -> (Side, Vec<Client>) {
                 let from = sides[from % count].clone();
                 let into = &mut sides[into % count];
                 into.log.merge(&from.log, fresh());
+                assert!(into.log.includes(&from.log), "nothing is left to offer");
                 into.accepted.extend(from.accepted);
             }
             Step::Merge { .. } => {}

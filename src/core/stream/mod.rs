@@ -5,6 +5,8 @@
 //! stream, who holds copies of it and when an entry is committed is decided around it; the rules
 //! are in ARCHITECTURE.md, *Streams*.
 
+#[cfg(test)]
+mod fixtures;
 mod ids;
 mod log;
 mod merge;
