@@ -16,7 +16,7 @@ use crate::id::{SessionId, UserId};
 pub struct Session {
     id: SessionId,
     user: UserId,
-    /// The query with which the client goes on to another node.
+    /// The query with which the client goes on to another node, without a position.
     onward: Box<str>,
     protocol: Protocol,
     /// Whether it may be told to move to the user's owner (`redirect=never` forbids it).
@@ -51,7 +51,7 @@ pub struct Greeting {
 pub struct SessionConfig {
     /// Its user.
     pub user: UserId,
-    /// The query with which the client goes on to another node.
+    /// The query with which the client goes on to another node, without a position.
     pub onward: Box<str>,
     /// What its frames are.
     pub protocol: Protocol,

@@ -234,7 +234,7 @@ impl Answer<'_> {
         let raw = self.server.handler.is_some();
         switched(Accepted::Session(SessionConfig {
             user,
-            onward: onward.into_boxed_str(),
+            onward: Query::onward_later(head.query()).into_boxed_str(),
             protocol: if raw {
                 Protocol::Raw
             } else {

@@ -6,12 +6,8 @@ use std::fmt::Write;
 use percent_encoding::percent_decode_str;
 
 use super::{RedirectMode, Rejection};
+use crate::core::stream::{OFFSET_END, Resume, is_epoch};
 use crate::id::UserId;
-
-/// Longest epoch, in bytes.
-const EPOCH_BYTES_MAX: usize = 64;
-/// Offsets stay below this, so that every JSON reader keeps them exactly.
-const OFFSET_END: u64 = 1 << 53;
 
 /// The parameters that have a meaning; each may stand there once.
 const KNOWN: [&str; 7] = [
@@ -20,6 +16,9 @@ const KNOWN: [&str; 7] = [
 
 /// The parameters that are for one node only, or not for a log or a page to see.
 const DROPPED: [&str; 4] = ["redirect", "token", "hop", "ticket"];
+
+/// The position that a client had when it came.
+const POSITION: [&str; 2] = ["epoch", "offset"];
 
 /// What a client's query says. Parameters that are not known are passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,10 +29,8 @@ pub struct Query {
     pub redirect: Option<RedirectMode>,
     /// It has been redirected already, so it is served where it is now; the value does not matter.
     pub hop: bool,
-    /// The epoch of the position to resume from: 1 to 64 of `A-Z a-z 0-9 _ -`.
-    pub epoch: Option<String>,
-    /// The offset of that position, below 2^53.
-    pub offset: Option<u64>,
+    /// Where it wants to go on: from `epoch` and `offset`, which come together or not at all.
+    pub resume: Resume,
 }
 
 /// A query that is answered with 400, and why.
@@ -52,9 +49,11 @@ impl Query {
     ///
     /// # Errors
     /// [`BadQuery`] for a broken escape or UTF-8 in any parameter, a known parameter given twice,
-    /// or a value that its parameter cannot have. The message quotes no value: it may be a token.
+    /// a value that its parameter cannot have, or half a position. The message quotes no value: it
+    /// may be a token.
     pub fn parse(raw: &str) -> Result<Self, BadQuery> {
         let mut query = Self::default();
+        let (mut epoch, mut offset) = (None, None);
         let mut seen = [false; KNOWN.len()];
         for pair in pairs(raw) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -65,8 +64,20 @@ impl Query {
             if std::mem::replace(&mut seen[place], true) {
                 return Err(BadQuery(format!("`{name}` is given twice")));
             }
-            query.set(KNOWN[place], &value)?;
+            match KNOWN[place] {
+                "epoch" => epoch = Some(read_epoch(value)?),
+                "offset" => offset = Some(read_offset(&value)?),
+                name => query.set(name, &value)?,
+            }
         }
+        query.resume = match (epoch, offset) {
+            (None, None) => Resume::Fresh,
+            (Some(epoch), Some(offset)) => Resume::given(&epoch, offset),
+            _ => {
+                let rule = "`epoch` and `offset` must both be there, or neither";
+                return Err(BadQuery(rule.to_owned()));
+            }
+        };
         Ok(query)
     }
 
@@ -81,38 +92,35 @@ impl Query {
                 self.redirect = Some(RedirectMode::from_name(value).ok_or_else(rule)?);
             }
             "hop" => self.hop = true,
-            "epoch" => {
-                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-                if !(1..=EPOCH_BYTES_MAX).contains(&value.len()) || !value.bytes().all(allowed) {
-                    return Err(BadQuery("`epoch` is none that a node gives out".to_owned()));
-                }
-                self.epoch = Some(value.to_owned());
-            }
-            "offset" => {
-                let digits = value.bytes().all(|byte| byte.is_ascii_digit());
-                let offset = value
-                    .parse()
-                    .ok()
-                    .filter(|&offset| digits && offset < OFFSET_END);
-                let rule = || BadQuery("`offset` must be a number below 2^53".to_owned());
-                self.offset = Some(offset.ok_or_else(rule)?);
-            }
             _ => {}
         }
         Ok(())
     }
 
-    /// The query for the node that a client is sent to: its own parameters as it wrote them,
-    /// without `redirect`, `token`, `hop` and `ticket`, and with `hop=1` at the end.
+    /// The query for the node that a client is sent to before it is welcomed: its own parameters as
+    /// it wrote them, without `redirect`, `token`, `hop` and `ticket`, and with `hop=1` at the end.
     ///
     /// Bytes that may not stand in a URL (controls, blanks, `#`, anything beyond ASCII) come out
     /// escaped, which changes their meaning in no way; so the result can go into a header.
     #[must_use]
     pub fn onward(raw: &str) -> String {
+        Self::without(raw, |name| DROPPED.contains(&name))
+    }
+
+    /// The query for a client that is sent away later, as [`Self::onward`] but without `epoch` and
+    /// `offset`: by then the client has another position, and puts that one itself.
+    #[must_use]
+    pub fn onward_later(raw: &str) -> String {
+        Self::without(raw, |name| {
+            DROPPED.contains(&name) || POSITION.contains(&name)
+        })
+    }
+
+    fn without(raw: &str, dropped: impl Fn(&str) -> bool) -> String {
         let mut onward = String::with_capacity(raw.len() + "&hop=1".len());
         for pair in pairs(raw) {
             let name = pair.split('=').next().unwrap_or_default();
-            if decode(name).is_ok_and(|name| DROPPED.contains(&&*name)) {
+            if decode(name).is_ok_and(|name| dropped(&name)) {
                 continue;
             }
             for byte in pair.bytes() {
@@ -127,6 +135,20 @@ impl Query {
         onward.push_str("hop=1");
         onward
     }
+}
+
+fn read_epoch(value: Cow<'_, str>) -> Result<Cow<'_, str>, BadQuery> {
+    let rule = || BadQuery("`epoch` is none that a node gives out".to_owned());
+    is_epoch(&value).then_some(value).ok_or_else(rule)
+}
+
+fn read_offset(value: &str) -> Result<u64, BadQuery> {
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let offset = value
+        .parse()
+        .ok()
+        .filter(|&offset| digits && offset < OFFSET_END);
+    offset.ok_or_else(|| BadQuery("`offset` must be a number below 2^53".to_owned()))
 }
 
 fn pairs(raw: &str) -> impl Iterator<Item = &str> {

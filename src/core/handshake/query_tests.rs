@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::stream::{Epoch, Position};
+use crate::id::{Generation, NodeId};
 
 fn user(raw: &str) -> Option<String> {
     let query = Query::parse(raw).unwrap_or_else(|why| panic!("{raw}: {why}"));
@@ -32,8 +34,7 @@ fn every_known_parameter_is_read() {
         user: UserId::new("a").ok(),
         redirect: Some(RedirectMode::Never),
         hop: true,
-        epoch: Some("e_-9".to_owned()),
-        offset: Some(17),
+        resume: Resume::Unknown,
     };
     assert_eq!(Query::parse(raw), Ok(query));
     assert!(Query::parse("hop").unwrap().hop);
@@ -67,23 +68,42 @@ fn what_is_broken_or_unclear_is_refused() {
         "redirect=",
         "redirect=HTTP",
         "redirect=http+",
-        "epoch=",
-        "epoch=a.b",
-        "offset=",
-        "offset=-1",
-        "offset=+1",
-        "offset=%2B1",
-        "offset=9007199254740992",
-        "offset=99999999999999999999999",
+        "epoch=&offset=1",
+        "epoch=a.b&offset=1",
+        "epoch=0&epoch=0&offset=1",
+        "epoch=0&offset=",
+        "epoch=0&offset=-1",
+        "epoch=0&offset=+1",
+        "epoch=0&offset=%2B1",
+        "epoch=0&offset=9007199254740992",
+        "epoch=0&offset=99999999999999999999999",
         &long,
     ] {
         let answer = Query::parse(raw);
         assert!(answer.is_err(), "{raw}: {answer:?}");
     }
-    assert_eq!(
-        Query::parse("offset=9007199254740991").unwrap().offset,
-        Some(OFFSET_END - 1)
-    );
+}
+
+#[test]
+fn a_position_is_given_whole_or_not_at_all() {
+    let at = |epoch, offset| Resume::At(Position { epoch, offset });
+    let epoch = Epoch::opened(3, &NodeId::new("n1").unwrap(), Generation(1));
+    let last = format!("offset=9007199254740991&epoch={epoch}");
+    for (raw, resume) in [
+        ("user=a", Resume::Fresh),
+        ("epoch=0&offset=0", at(Epoch::ROOT, 0)),
+        ("epoch=%30&offset=007", at(Epoch::ROOT, 7)),
+        (&last, at(epoch, OFFSET_END - 1)),
+        ("epoch=another-clusters&offset=5", Resume::Unknown),
+    ] {
+        let query = Query::parse(raw).unwrap_or_else(|why| panic!("{raw}: {why}"));
+        assert_eq!(query.resume, resume, "{raw}");
+    }
+    for raw in ["epoch=0", "user=a&offset=0&hop=1", "epoch=others"] {
+        let BadQuery(message) = Query::parse(raw).unwrap_err();
+        let both = message.contains("`epoch`") && message.contains("`offset`");
+        assert!(both, "{raw}: {message}");
+    }
 }
 
 #[test]
@@ -114,8 +134,21 @@ fn onward_keeps_what_is_the_clients_as_it_wrote_it() {
         ("%74oken=x&tok%65n&Token=kept", "Token=kept&hop=1"),
         ("a==b&c&a=2", "a==b&c&a=2&hop=1"),
         ("user=ë#x y\r\n", "user=%C3%AB%23x%20y%0D%0A&hop=1"),
+        ("offset=1&user=a&epoch=e", "offset=1&user=a&epoch=e&hop=1"),
     ] {
         assert_eq!(Query::onward(raw), onward, "{raw}");
+    }
+}
+
+#[test]
+fn onward_later_leaves_the_old_position_behind() {
+    for (raw, onward) in [
+        ("user=alice", "user=alice&hop=1"),
+        ("offset=1&user=a&epoch=e", "user=a&hop=1"),
+        ("%65poch=e&token=t&offse%74=1&Epoch=kept", "Epoch=kept&hop=1"),
+        ("user=ë&epoch=e&offset=1&z=+&hop", "user=%C3%AB&z=+&hop=1"),
+    ] {
+        assert_eq!(Query::onward_later(raw), onward, "{raw}");
     }
 }
 
@@ -123,29 +156,38 @@ proptest! {
     #[test]
     fn no_query_makes_it_panic(raw in any::<String>()) {
         let _ = Query::parse(&raw);
-        let onward = Query::onward(&raw);
-        prop_assert!(onward.bytes().all(|byte| byte.is_ascii_graphic()));
+        for onward in [Query::onward(&raw), Query::onward_later(&raw)] {
+            prop_assert!(onward.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
     }
 
     #[test]
     fn onward_means_the_same_and_is_good_for_the_next_node(
-        name in "\\PC{1,30}", epoch in proptest::option::of("[A-Za-z0-9_-]{1,64}"),
+        name in "\\PC{1,30}",
+        position in proptest::option::of(("[A-Za-z0-9_-]{1,64}|[1-9a-f]-[1-9a-f]{16}", 0..OFFSET_END)),
         mode in proptest::option::of("http|frame|never"), token in proptest::option::of("[a-z]{1,9}"),
     ) {
         let mut raw = "other=%20&user=".to_owned();
         for byte in name.bytes() {
             write!(raw, "%{byte:02x}").unwrap();
         }
-        for (key, value) in [("epoch", &epoch), ("redirect", &mode), ("token", &token)] {
+        let (epoch, offset) = position.clone().unzip();
+        let offset = offset.map(|offset| offset.to_string());
+        for (key, value) in [
+            ("epoch", &epoch), ("redirect", &mode), ("token", &token), ("offset", &offset),
+        ] {
             if let Some(value) = value {
                 write!(raw, "&{key}={value}").unwrap();
             }
         }
         let asked = Query::parse(&raw).unwrap();
         let onward = Query::onward(&raw);
+        prop_assert_eq!(asked.resume == Resume::Fresh, position.is_none());
         let expected = Query { hop: true, redirect: None, ..asked };
         prop_assert_eq!(expected.user.as_ref().map(UserId::as_str), Some(&*name));
+        let later = Query { resume: Resume::Fresh, ..expected.clone() };
         prop_assert_eq!(Query::parse(&onward), Ok(expected));
+        prop_assert_eq!(Query::parse(&Query::onward_later(&raw)), Ok(later));
         prop_assert_eq!(Query::onward(&onward), onward);
     }
 

@@ -12,8 +12,10 @@ mod log;
 mod merge;
 mod position;
 mod replay;
+mod resume;
 
 pub use self::ids::{MessageKey, Seen};
 pub use self::log::{Appended, Entry, Full, Log, LogLimits, Message};
 pub use self::position::{Epoch, InvalidEpoch, Position};
 pub use self::replay::Resumed;
+pub use self::resume::{OFFSET_END, Resume, is_epoch};
