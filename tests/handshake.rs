@@ -79,10 +79,11 @@ fn a_thousand_users_reach_their_owner_through_every_node() {
 fn a_redirect_keeps_the_query_and_comes_from_nothing_the_client_says() {
     let cluster = Cluster::of(3, &[]);
     let (at, owner, user) = stranger(&cluster);
-    let url = format!("{}&colour=red&redirect=http", cluster.nodes[at].url(&user));
+    let own = "&colour=red&epoch=0&offset=0";
+    let url = format!("{}{own}&redirect=http", cluster.nodes[at].url(&user));
     let refusal = Client::connect(&url).expect_err("it is redirected");
     let location = check_redirect(&refusal, &cluster, &user, owner);
-    assert!(location.contains("colour=red"), "{location}");
+    assert!(location.contains(own), "{location}");
 
     for header in [
         ("Host", "evil.example"),
@@ -334,6 +335,10 @@ fn a_bad_query_is_400() {
         "user=%ff",
         "user=a%0ab",
         &long,
+        "user=a&epoch=0",
+        "user=a&offset=0",
+        "user=a&epoch=0&offset=9007199254740992",
+        "user=a&epoch=a.b&offset=0",
         "user=a&redirect=sideways",
         "user=a&redirect=http&redirect=http",
         "user=a&hop=1&hop=1",

@@ -702,10 +702,14 @@ fn a_drain_sends_clients_away_and_closes_those_that_stay() {
 fn a_drain_ends_early_when_all_clients_have_left() {
     let mut cluster = Cluster::of(2, &["--drain-timeout", "30s"]);
     let user = cluster.user_of(0, "u");
-    let (mut client, _) = Client::welcomed(&cluster.nodes[0].url(&user));
+    let url = cluster.nodes[0].url(&user) + "&colour=red&epoch=0&offset=0";
+    let (mut client, _) = Client::welcomed(&url);
     cluster.nodes[0].signal(Signal::Terminate);
     let redirect = client.expect("redirect");
     let url = redirect["url"].as_str().expect("a URL");
+    // The rest of the query comes along; the position is the client's to give, it has moved on.
+    assert!(url.contains("&colour=red&"), "{url}");
+    assert!(!url.contains("epoch") && !url.contains("offset"), "{url}");
     let mut next = Handshake::to(url)
         .connect()
         .expect("the other node takes it");
