@@ -77,6 +77,7 @@ fn client_side(c: &mut Criterion) {
     c.bench_function("encode the frame for its recipient", |b| {
         b.iter(|| {
             encode::text(&reply::message(&reply::Message {
+                position: None,
                 id: &envelope.id,
                 from: &envelope.from,
                 to: &envelope.to,

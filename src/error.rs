@@ -13,10 +13,14 @@ pub enum ErrorCode {
     Unsupported,
     /// The recipient has no session anywhere. Definite: it was not delivered.
     Offline,
-    /// No way to the node that could deliver it. Definite: it was not delivered.
+    /// No way to the node that could deliver or keep it. Definite: it was neither.
     Unreachable,
     /// No answer before the deadline: it may or may not have been delivered.
     Unknown,
+    /// Too much waits for the recipient, or for all users of its node. Definite: it was not kept.
+    InboxFull,
+    /// The sender has used this id for another recipient. Definite: it was not kept.
+    IdReused,
     /// The body is larger than the server takes.
     TooLarge,
     /// Too many messages in too short a time.
@@ -35,6 +39,8 @@ impl ErrorCode {
             Self::Offline => "offline",
             Self::Unreachable => "unreachable",
             Self::Unknown => "unknown",
+            Self::InboxFull => "inbox_full",
+            Self::IdReused => "id_reused",
             Self::TooLarge => "too_large",
             Self::RateLimited => "rate_limited",
             Self::NotAllowed => "not_allowed",
@@ -45,8 +51,16 @@ impl ErrorCode {
     #[must_use]
     pub const fn retry(self) -> bool {
         match self {
-            Self::BadRequest | Self::Unsupported | Self::TooLarge | Self::NotAllowed => false,
-            Self::Offline | Self::Unreachable | Self::Unknown | Self::RateLimited => true,
+            Self::BadRequest
+            | Self::Unsupported
+            | Self::IdReused
+            | Self::TooLarge
+            | Self::NotAllowed => false,
+            Self::Offline
+            | Self::Unreachable
+            | Self::Unknown
+            | Self::InboxFull
+            | Self::RateLimited => true,
         }
     }
 
@@ -57,8 +71,12 @@ impl ErrorCode {
             Self::BadRequest => "the request is not well formed",
             Self::Unsupported => "this server does not support that",
             Self::Offline => "the user has no session",
-            Self::Unreachable => "the user's node could not be reached; nothing was delivered",
+            Self::Unreachable => {
+                "the user's node could not be reached; nothing was delivered or kept"
+            }
             Self::Unknown => "no answer in time; it may or may not have been delivered",
+            Self::InboxFull => "the recipient's inbox is full",
+            Self::IdReused => "this id was used for another recipient",
             Self::TooLarge => "the message is too large",
             Self::RateLimited => "too many messages",
             Self::NotAllowed => "not allowed",

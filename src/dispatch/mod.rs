@@ -324,6 +324,7 @@ fn hand_over(shard: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
 
 fn message_frame(envelope: &Envelope) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
+        position: None,
         id: &envelope.id,
         from: &envelope.from,
         to: &envelope.to,

@@ -125,6 +125,8 @@ impl Session {
                     user: &self.user,
                     session: self.id,
                     node: &greeting.node,
+                    position: None,
+                    recovered: None,
                     heartbeat_ms: greeting.heartbeat_ms,
                     max_message_bytes: greeting.max_message_bytes,
                 })))

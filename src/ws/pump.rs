@@ -21,7 +21,7 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
 use crate::core::protocol::reply;
-use crate::core::protocol::request::{self, Refusal, Request};
+use crate::core::protocol::request::{self, Qos, Refusal, Request};
 use crate::dispatch::{Session, Taken};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Message, RawSession};
@@ -284,6 +284,17 @@ where
     fn take_request(&self, request: Request<'_>) {
         let dispatch = &self.server.dispatch;
         match request {
+            // Until streams are there: qos 1 and acks.
+            Request::Send(send) if send.qos == Qos::AtLeastOnce => {
+                let message = "this server does not support qos 1";
+                let failed = reply::failed(&send.id, ErrorCode::Unsupported, message);
+                self.session.push_text(&failed);
+            }
+            Request::Ack { .. } => {
+                let message = "this server does not support positions in an inbox";
+                let error = reply::error(ErrorCode::Unsupported, message);
+                self.session.push_text(&error);
+            }
             Request::Send(send) => dispatch.send(self.session, &send),
             Request::Presence { id, users } => dispatch.presence(self.session, &id, users),
             Request::Ping { id } => {

@@ -145,7 +145,10 @@ fn onward_later_leaves_the_old_position_behind() {
     for (raw, onward) in [
         ("user=alice", "user=alice&hop=1"),
         ("offset=1&user=a&epoch=e", "user=a&hop=1"),
-        ("%65poch=e&token=t&offse%74=1&Epoch=kept", "Epoch=kept&hop=1"),
+        (
+            "%65poch=e&token=t&offse%74=1&Epoch=kept",
+            "Epoch=kept&hop=1",
+        ),
         ("user=ë&epoch=e&offset=1&z=+&hop", "user=%C3%AB&z=+&hop=1"),
     ] {
         assert_eq!(Query::onward_later(raw), onward, "{raw}");

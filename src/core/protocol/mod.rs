@@ -4,8 +4,9 @@
 //! *Invariant:* a body is never decoded and encoded again; it goes from [`request`] to [`reply`]
 //! as the text that the sender wrote.
 
+mod fields;
 pub mod reply;
 pub mod request;
 
 pub use reply::{Message, Reason, Welcome};
-pub use request::{Refusal, Request, Send, parse};
+pub use request::{Qos, Refusal, Request, Send, parse};

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::request::Refusal;
+use crate::core::stream::Position;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, UserId};
 
@@ -18,6 +19,10 @@ pub struct Welcome<'a> {
     pub session: SessionId,
     /// The node that serves it.
     pub node: &'a NodeId,
+    /// Where the client stands in its inbox; replay starts right after it.
+    pub position: Option<Position>,
+    /// Whether all behind the position it came with is replayed; `None` if it came with none.
+    pub recovered: Option<bool>,
     /// How often the client is pinged, in milliseconds.
     pub heartbeat_ms: u64,
     /// Largest message the node takes, in bytes.
@@ -27,6 +32,8 @@ pub struct Welcome<'a> {
 /// One message for the user's inbox.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
+    /// Its place in the inbox; `None` if it is not kept (qos 0).
+    pub position: Option<Position>,
     /// The sender's id for it: (`from`, `id`) names it everywhere.
     pub id: &'a str,
     /// Who sent it.
@@ -69,6 +76,8 @@ pub fn welcome(welcome: &Welcome<'_>) -> Bytes {
         .text("user", welcome.user.as_str())
         .text("session", &welcome.session.to_string())
         .text("node", welcome.node.as_str())
+        .position(welcome.position)
+        .flag("recovered", welcome.recovered)
         .raw("heartbeat_ms", &welcome.heartbeat_ms.to_string())
         .raw("max_message_bytes", &welcome.max_message_bytes.to_string())
         .end()
@@ -79,6 +88,7 @@ pub fn welcome(welcome: &Welcome<'_>) -> Bytes {
 pub fn message(message: &Message<'_>) -> Bytes {
     Object::of_type("message")
         .text("stream", "inbox")
+        .position(message.position)
         .text("id", message.id)
         .text("from", message.from.as_str())
         .object("to", |to| to.text("user", message.to.as_str()))
@@ -93,6 +103,27 @@ pub fn sent(id: &str) -> Bytes {
     Object::of_type("receipt")
         .text("id", id)
         .text("status", "sent")
+        .end()
+}
+
+/// `receipt`: kept by the owner and its live successors, which are so many `copies`. A `duplicate`
+/// is the repeat of a message that was accepted before.
+#[must_use]
+pub fn accepted(id: &str, copies: u8, duplicate: bool) -> Bytes {
+    Object::of_type("receipt")
+        .text("id", id)
+        .text("status", "accepted")
+        .raw("copies", &copies.to_string())
+        .flag("duplicate", duplicate.then_some(true))
+        .end()
+}
+
+/// `delivered`, to the sender of a message: the user has acked it.
+#[must_use]
+pub fn delivered(id: &str, user: &UserId) -> Bytes {
+    Object::of_type("delivered")
+        .text("id", id)
+        .text("user", user.as_str())
         .end()
 }
 
@@ -116,7 +147,7 @@ pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool
             (online.into_iter())
                 .filter(|(user, _)| seen.insert(*user))
                 .fold(users, |users, (user, online)| {
-                    users.raw(user.as_str(), if online { "true" } else { "false" })
+                    users.flag(user.as_str(), Some(online))
                 })
         })
         .end()
@@ -184,6 +215,25 @@ impl Object {
         object
     }
 
+    /// Nothing where there is no value.
+    fn flag(self, name: &str, value: Option<bool>) -> Self {
+        match value {
+            None => self,
+            Some(true) => self.raw(name, "true"),
+            Some(false) => self.raw(name, "false"),
+        }
+    }
+
+    /// Nothing where there is no position.
+    fn position(self, position: Option<Position>) -> Self {
+        match position {
+            None => self,
+            Some(Position { epoch, offset }) => self
+                .text("epoch", &epoch.to_string())
+                .raw("offset", &offset.to_string()),
+        }
+    }
+
     fn object(self, name: &str, fill: impl FnOnce(Self) -> Self) -> Self {
         let mut object = self.name(name);
         object.out.push(b'{');
@@ -195,7 +245,7 @@ impl Object {
     fn fault(self, code: ErrorCode, message: &str) -> Self {
         self.text("code", code.as_str())
             .text("message", message)
-            .raw("retry", if code.retry() { "true" } else { "false" })
+            .flag("retry", Some(code.retry()))
     }
 
     fn name(mut self, name: &str) -> Self {

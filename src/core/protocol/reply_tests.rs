@@ -4,6 +4,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::core::protocol::{Request, parse};
+use crate::core::stream::Epoch;
+use crate::id::Generation;
 
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
@@ -23,10 +25,13 @@ fn replies_stand_in_the_documented_order_and_compactly() {
         user: &alice,
         session: SessionId(31),
         node: &NodeId::new("n2").unwrap(),
+        position: None,
+        recovered: None,
         heartbeat_ms: 25_000,
         max_message_bytes: 65_536,
     };
     let inbox = Message {
+        position: None,
         id: "m1",
         from: &alice,
         to: &bob,
@@ -45,6 +50,18 @@ fn replies_stand_in_the_documented_order_and_compactly() {
         (
             sent("m1"),
             r#"{"type":"receipt","id":"m1","status":"sent"}"#,
+        ),
+        (
+            accepted("m1", 2, false),
+            r#"{"type":"receipt","id":"m1","status":"accepted","copies":2}"#,
+        ),
+        (
+            accepted("m\"1", 1, true),
+            r#"{"type":"receipt","id":"m\"1","status":"accepted","copies":1,"duplicate":true}"#,
+        ),
+        (
+            delivered("m1", &bob),
+            r#"{"type":"delivered","id":"m1","user":"b\"o\\b"}"#,
         ),
         (
             failed("m\n1", ErrorCode::Offline, "gone"),
@@ -75,6 +92,44 @@ fn replies_stand_in_the_documented_order_and_compactly() {
     ] {
         assert_eq!(text(&reply), expected);
     }
+}
+
+#[test]
+fn a_position_stands_behind_the_node_and_behind_the_stream() {
+    let alice = user("alice");
+    let node = NodeId::new("n2").unwrap();
+    let epoch = Epoch::opened(10, &node, Generation(7));
+    let position = Some(Position { epoch, offset: 12 });
+    let there = format!(r#""epoch":"{epoch}","offset":12"#);
+    for (recovered, said) in [
+        (None, ""),
+        (Some(true), r#","recovered":true"#),
+        (Some(false), r#","recovered":false"#),
+    ] {
+        let first = Welcome {
+            user: &alice,
+            session: SessionId(31),
+            node: &node,
+            position,
+            recovered,
+            heartbeat_ms: 25_000,
+            max_message_bytes: 65_536,
+        };
+        let expected = format!(r#","node":"n2",{there}{said},"heartbeat_ms":25000,"#);
+        let reply = welcome(&first);
+        assert!(text(&reply).contains(&expected), "{reply:?}");
+    }
+    let kept = Message {
+        position,
+        id: "m1",
+        from: &alice,
+        to: &alice,
+        body: "1",
+        ts: 1,
+    };
+    let expected = format!(r#"{{"type":"message","stream":"inbox",{there},"id":"m1","from""#);
+    let reply = message(&kept);
+    assert!(text(&reply).starts_with(&expected), "{reply:?}");
 }
 
 #[test]
@@ -137,7 +192,7 @@ proptest! {
         };
         prop_assert_eq!(send.body, &body);
         let out = message(&Message {
-            id: &send.id, from: &send.to, to: &send.to, body: send.body, ts: 1,
+            position: None, id: &send.id, from: &send.to, to: &send.to, body: send.body, ts: 1,
         });
         let read: Read<'_> = serde_json::from_slice(&out).unwrap();
         prop_assert_eq!(read.body.get(), &body);
@@ -154,6 +209,8 @@ proptest! {
             let reply: Value = serde_json::from_slice(&presence(&id, [(&user, true)])).unwrap();
             prop_assert_eq!(&reply["online"][&name], &Value::Bool(true));
         }
+        let reply: Value = serde_json::from_slice(&accepted(&id, 2, true)).unwrap();
+        prop_assert_eq!(reply["id"].as_str(), Some(&*id));
         let reply: Value = serde_json::from_slice(&pong(Some(&id))).unwrap();
         prop_assert_eq!(reply["id"].as_str(), Some(&*id));
     }

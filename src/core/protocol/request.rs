@@ -4,12 +4,12 @@
 //! request that is wrong in one field still has an `id` by which it can be refused.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::fields::{Fields, Text, present, text_of};
+use crate::core::stream::{OFFSET_END, Position, Resume, is_epoch};
 use crate::error::ErrorCode;
 use crate::id::UserId;
 
@@ -25,8 +25,13 @@ pub const BODY_DEPTH_MAX: usize = 126;
 /// A request that this server acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// One message to one user, at most once (qos 0).
+    /// One message to one user.
     Send(Send<'a>),
+    /// The user has all of its inbox up to this position. Not answered.
+    Ack {
+        /// `None`: in an epoch that is none of ours, so it acks nothing.
+        position: Option<Position>,
+    },
     /// Which of these users are online? In the order asked, repeats included.
     Presence {
         /// Names the reply.
@@ -50,6 +55,20 @@ pub struct Send<'a> {
     pub to: UserId,
     /// Any JSON value, byte for byte as it was sent, at most [`BODY_DEPTH_MAX`] deep.
     pub body: &'a str,
+    /// What the sender is promised.
+    pub qos: Qos,
+    /// It wants to hear when the recipient has acked the message; never with [`Qos::AtMostOnce`].
+    pub notify: bool,
+}
+
+/// What a sender is promised for a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Qos {
+    /// `"qos":0`: handed to the sessions that are there now, or lost.
+    AtMostOnce,
+    /// `"qos":1`: kept until the recipient has it, and recognised when it is repeated.
+    #[default]
+    AtLeastOnce,
 }
 
 /// A request that is not acted on; [`super::reply::refusal`] makes the answer. The connection stays
@@ -141,7 +160,7 @@ fn request<'a>(
         "ping" if fields.id.is_none() => Ok(Request::Ping { id: None }),
         "ping" => Ok(Request::Ping { id: Some(named()?) }),
         "join" | "leave" => Err(unsupported("rooms")),
-        "ack" => Err(unsupported("positions in an inbox")),
+        "ack" => ack(fields),
         "auth" => Err(unsupported("tokens")),
         _ => Err(bad("this type of request is not known")),
     }
@@ -154,19 +173,44 @@ fn send<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Send<'a>, Fault> {
         let message = format!("the body is nested deeper than {BODY_DEPTH_MAX} levels");
         return Err(bad(message));
     }
-    let kept = match fields.qos {
-        None | Some("0") => false,
-        Some("1") => true,
+    let qos = match fields.qos {
+        None => Qos::default(),
+        Some("0") => Qos::AtMostOnce,
+        Some("1") => Qos::AtLeastOnce,
         Some(_) => return Err(bad("`qos` must be 0 or 1")),
     };
     let notify = flag("notify", fields.notify)?;
+    if notify && qos == Qos::AtMostOnce {
+        return Err(bad("a notice needs qos 1"));
+    }
     match to {
-        Target::User(_) if kept => Err(unsupported("qos 1")),
-        Target::User(_) if notify => Err(unsupported("delivery notices")),
-        Target::User(to) => Ok(Send { id, to, body }),
+        Target::User(to) => Ok(Send {
+            id,
+            to,
+            body,
+            qos,
+            notify,
+        }),
         Target::Room => Err(unsupported("rooms")),
         Target::Everyone => Err(unsupported("sending to everyone")),
     }
+}
+
+fn ack<'a>(fields: &Fields<'_>) -> Result<Request<'a>, Fault> {
+    match fields.stream.and_then(text_of).as_deref() {
+        Some("inbox") => {}
+        Some(room) if room.starts_with("room:") => return Err(unsupported("acks in rooms")),
+        _ => return Err(bad("`stream` must be \"inbox\"")),
+    }
+    let rule = "`epoch` must be a string of 1 to 64 of A-Z a-z 0-9 _ -";
+    let epoch = (fields.epoch.and_then(text_of)).filter(|epoch| is_epoch(epoch));
+    let epoch = epoch.ok_or_else(|| bad(rule))?;
+    let offset = fields.offset.and_then(|raw| raw.parse().ok());
+    let offset = offset.filter(|&offset| offset < OFFSET_END);
+    let offset = offset.ok_or_else(|| bad("`offset` must be a whole number below 2^53"))?;
+    Ok(Request::Ack {
+        position: Resume::given(&epoch, offset).position(),
+    })
 }
 
 fn presence<'a>(
@@ -250,12 +294,6 @@ fn usable_id(raw: &str) -> Option<Cow<'_, str>> {
     text_of(raw).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
 }
 
-fn text_of(raw: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Text<'_>>(raw)
-        .ok()
-        .map(|text| text.0)
-}
-
 /// Levels of arrays and objects in a text that is known to be a JSON value.
 fn depth(json: &str) -> usize {
     let (mut level, mut deepest) = (0_usize, 0);
@@ -279,78 +317,6 @@ fn skip_string(bytes: &mut std::str::Bytes<'_>) {
             b'\\' => drop(bytes.next()),
             _ => {}
         }
-    }
-}
-
-/// A string, borrowed unless it has escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// A field that is there, be it `null`: serde's own `Option` would call that absent.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
-
-/// The fields that any request may have, as they stand in the text, and the first that is repeated.
-#[derive(Default)]
-struct Fields<'a> {
-    kind: Option<&'a str>,
-    id: Option<&'a str>,
-    to: Option<&'a str>,
-    body: Option<&'a str>,
-    qos: Option<&'a str>,
-    notify: Option<&'a str>,
-    users: Option<&'a str>,
-    room: Option<&'a str>,
-    subscribe: Option<&'a str>,
-    repeated: Option<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    fn slot(&mut self, name: &str) -> Option<(&'static str, &mut Option<&'a str>)> {
-        Some(match name {
-            "type" => ("type", &mut self.kind),
-            "id" => ("id", &mut self.id),
-            "to" => ("to", &mut self.to),
-            "body" => ("body", &mut self.body),
-            "qos" => ("qos", &mut self.qos),
-            "notify" => ("notify", &mut self.notify),
-            "users" => ("users", &mut self.users),
-            "room" => ("room", &mut self.room),
-            "subscribe" => ("subscribe", &mut self.subscribe),
-            _ => return None,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Fields::default();
-                while let Some(name) = map.next_key::<Text<'de>>()? {
-                    let Some((name, slot)) = fields.slot(&name.0) else {
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    let value = map.next_value::<&'de RawValue>()?.get();
-                    let first = slot.replace(value).is_none();
-                    // A repeated `id` counts most: then no id may be used to answer.
-                    if !first && (fields.repeated.is_none() || name == "id") {
-                        fields.repeated = Some(name);
-                    }
-                }
-                Ok(fields)
-            }
-        }
-        from.deserialize_map(Object)
     }
 }
 

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::stream::Epoch;
+use crate::id::{Generation, NodeId};
 
 fn read(text: &str) -> Result<Request<'_>, Refusal> {
     parse(text, 3)
@@ -36,6 +38,7 @@ fn a_send_gives_id_recipient_and_the_body_as_it_stands() {
     assert_eq!(send.id, "m1");
     assert_eq!(send.to.as_str(), "bob");
     assert_eq!(send.body, r#"{ "a" : [1.0, 1e400] }"#);
+    assert_eq!((send.qos, send.notify), (Qos::AtLeastOnce, false));
     assert!(matches!(send.id, Cow::Borrowed(_)));
 }
 
@@ -49,6 +52,7 @@ fn order_escapes_and_unknown_fields_make_no_difference() {
     assert_eq!(send.id, "m\n1");
     assert_eq!(send.to.as_str(), "bob");
     assert_eq!(send.body, "null");
+    assert_eq!((send.qos, send.notify), (Qos::AtMostOnce, false));
 }
 
 #[test]
@@ -114,6 +118,8 @@ fn a_wrong_send_is_refused_by_its_id() {
         r#""to":{"user":"b"},"body":1,"qos":"0""#,
         r#""to":{"user":"b"},"body":1,"qos":null"#,
         r#""to":{"user":"b"},"body":1,"notify":1"#,
+        r#""to":{"user":"b"},"body":1,"notify":null"#,
+        r#""to":{"user":"b"},"body":1,"notify":true,"qos":0"#,
     ];
     all_refused("send", ErrorCode::BadRequest, &fields);
 }
@@ -138,17 +144,18 @@ fn a_wrong_presence_is_refused_by_its_id() {
 #[test]
 fn what_is_not_served_yet_is_refused_by_its_id() {
     let fields = [
-        r#""to":{"user":"b"},"body":1,"qos":1"#,
-        r#""to":{"user":"b"},"body":1,"notify":true"#,
         r#""to":{"room":"b"},"body":1"#,
+        r#""to":{"room":"b"},"body":1,"qos":0"#,
         r#""to":"everyone","body":1"#,
     ];
     all_refused("send", ErrorCode::Unsupported, &fields);
     let fields = [r#""users":[],"subscribe":true"#, r#""room":"x""#];
     all_refused("presence", ErrorCode::Unsupported, &fields);
-    for kind in ["join", "leave", "ack", "auth"] {
+    for kind in ["join", "leave", "auth"] {
         all_refused(kind, ErrorCode::Unsupported, &[r#""room":"x""#]);
     }
+    let in_a_room = [r#""stream":"room:x","epoch":"0","offset":1"#];
+    all_refused("ack", ErrorCode::Unsupported, &in_a_room);
     for kind in ["", "Send", "dance"] {
         all_refused(kind, ErrorCode::BadRequest, &[r#""room":"x""#]);
     }
@@ -189,7 +196,11 @@ fn without_a_usable_id_the_refusal_has_no_name() {
         (r#"{"type":"ping","id":null}"#, BadRequest),
         (r#"{"type":"dance"}"#, BadRequest),
         (
-            r#"{"type":"ack","stream":"inbox","epoch":"e","offset":17}"#,
+            r#"{"type":"ack","stream":"inbox","epoch":"e.","offset":17}"#,
+            BadRequest,
+        ),
+        (
+            r#"{"type":"ack","stream":"room:x","epoch":"e","offset":17}"#,
             Unsupported,
         ),
         (r#"{"type":"join","room":"x"}"#, Unsupported),
@@ -197,6 +208,80 @@ fn without_a_usable_id_the_refusal_has_no_name() {
     ] {
         assert_eq!(nameless(text), code, "{text}");
     }
+}
+
+#[test]
+fn qos_is_1_unless_it_is_0_and_only_then_is_there_a_notice() {
+    for (fields, qos, notify) in [
+        ("", Qos::AtLeastOnce, false),
+        (r#","qos":1"#, Qos::AtLeastOnce, false),
+        (r#","qos":0"#, Qos::AtMostOnce, false),
+        (r#","qos":0,"notify":false"#, Qos::AtMostOnce, false),
+        (r#","notify":true"#, Qos::AtLeastOnce, true),
+        (r#","notify":true,"qos":1"#, Qos::AtLeastOnce, true),
+    ] {
+        let text = format!(r#"{{"type":"send","id":"a","to":{{"user":"b"}},"body":1{fields}}}"#);
+        let Ok(Request::Send(send)) = read(&text) else {
+            panic!("{text}: {:?}", read(&text));
+        };
+        assert_eq!((send.qos, send.notify), (qos, notify), "{text}");
+    }
+    let text = r#"{"type":"send","id":"a","to":{"user":"b"},"body":1,"qos":0,"notify":true}"#;
+    let Err(Refusal::Failed { message, .. }) = read(text) else {
+        panic!("{:?}", read(text));
+    };
+    assert_eq!(message, "a notice needs qos 1");
+}
+
+fn ack(epoch: &str, offset: &str) -> String {
+    format!(r#"{{"type":"ack","stream":"inbox","epoch":"{epoch}","offset":{offset}}}"#)
+}
+
+#[test]
+fn an_ack_gives_the_position_unless_its_epoch_is_none_of_ours() {
+    let last = OFFSET_END - 1;
+    let root = |offset| Position {
+        epoch: Epoch::ROOT,
+        offset,
+    };
+    for (epoch, offset, position) in [
+        ("0", 0, Some(root(0))),
+        (r"\u0030", last, Some(root(last))),
+        ("of-another_cluster", 17, None),
+    ] {
+        let text = ack(epoch, &offset.to_string());
+        assert_eq!(read(&text), Ok(Request::Ack { position }), "{text}");
+    }
+    let named = r#"{"offset":1,"id":"a","epoch":"0","type":"ack","stream":"inb\u006fx"}"#;
+    let position = Some(root(1));
+    assert_eq!(read(named), Ok(Request::Ack { position }));
+}
+
+#[test]
+fn a_wrong_ack_is_refused() {
+    let fields = [
+        r#""room":"x""#,
+        r#""epoch":"0","offset":1"#,
+        r#""stream":null,"epoch":"0","offset":1"#,
+        r#""stream":"Inbox","epoch":"0","offset":1"#,
+        r#""stream":"everyone","epoch":"0","offset":1"#,
+        r#""stream":"inbox","offset":1"#,
+        r#""stream":"inbox","epoch":0,"offset":1"#,
+        r#""stream":"inbox","epoch":"","offset":1"#,
+        r#""stream":"inbox","epoch":"a.b","offset":1"#,
+        r#""stream":"inbox","epoch":"0""#,
+        r#""stream":"inbox","epoch":"0","offset":null"#,
+        r#""stream":"inbox","epoch":"0","offset":"1""#,
+        r#""stream":"inbox","epoch":"0","offset":-1"#,
+        r#""stream":"inbox","epoch":"0","offset":1.5"#,
+        r#""stream":"inbox","epoch":"0","offset":9007199254740992"#,
+        r#""stream":"inbox","epoch":"0","offset":99999999999999999999999"#,
+        r#""stream":"inbox","epoch":"0","offset":1,"offset":1"#,
+    ];
+    all_refused("ack", ErrorCode::BadRequest, &fields);
+    let long = "e".repeat(65);
+    assert_eq!(nameless(&ack(&long, "1")), ErrorCode::BadRequest);
+    assert_eq!(nameless(&ack("0", "true")), ErrorCode::BadRequest);
 }
 
 #[test]
@@ -249,8 +334,10 @@ fn depth_anywhere_else_costs_no_stack() {
     let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
     let ping = format!(r#"{{"type":"ping","x":{deep}}}"#);
     assert!(read(&ping).is_ok());
-    for field in ["type", "id", "to", "qos", "users", "room"] {
-        for kind in ["send", "presence"] {
+    for field in [
+        "type", "id", "to", "qos", "users", "room", "stream", "offset",
+    ] {
+        for kind in ["send", "presence", "ack"] {
             let text = format!(r#"{{"{field}":{deep},"type":"{kind}","id":"a"}}"#);
             assert!(read(&text).is_err(), "{kind} {field}");
         }
@@ -280,6 +367,7 @@ proptest! {
         pieces in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", ",", ":", "\"type\"", "\"id\"", "\"to\"", "\"body\"", "\"send\"",
             "\"ping\"", "\"user\"", "\"everyone\"", "null", "1", "\"", "\\", "\\u", " ",
+            "\"ack\"", "\"stream\"", "\"inbox\"", "\"epoch\"", "\"offset\"",
         ]), 0..40)
     ) {
         let _ = read(&pieces.concat());
@@ -287,9 +375,11 @@ proptest! {
 
     #[test]
     fn any_wrong_value_in_any_field_still_gets_one_answer_by_name(
-        field in prop::sample::select(vec!["to", "body", "qos", "notify", "users", "room", "subscribe"]),
+        field in prop::sample::select(vec![
+            "to", "body", "qos", "notify", "users", "room", "subscribe", "stream", "epoch", "offset",
+        ]),
         value in prop::sample::select(vec!["null", "1", "[]", "{}", "\"x\"", "true", "[[\"\"]]"]),
-        kind in prop::sample::select(vec!["send", "presence", "join", "auth", "nonsense"]),
+        kind in prop::sample::select(vec!["send", "presence", "join", "ack", "auth", "nonsense"]),
     ) {
         let text = format!(r#"{{"type":"{kind}","{field}":{value},"id":"the id"}}"#);
         match read(&text) {
@@ -297,5 +387,16 @@ proptest! {
             Err(Refusal::Failed { id, .. }) => prop_assert_eq!(id, "the id"),
             other => prop_assert!(false, "{}: {:?}", text, other),
         }
+    }
+
+    #[test]
+    fn an_ack_of_any_position_that_was_given_out_is_that_position(
+        number in 1_u64.., generation in any::<u64>(), offset in 0..OFFSET_END,
+    ) {
+        let node = NodeId::new("n1").unwrap();
+        let epoch = Epoch::opened(number, &node, Generation(generation));
+        let text = ack(&epoch.to_string(), &offset.to_string());
+        let position = Some(Position { epoch, offset });
+        prop_assert_eq!(read(&text), Ok(Request::Ack { position }));
     }
 }
