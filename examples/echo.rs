@@ -51,6 +51,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .limits
         .peer_queue_bytes_max
         .max(args.max_message_bytes);
+    // Nothing is kept here, but an inbox that holds no message is refused.
+    let inbox = &mut config.inbox;
+    inbox.bytes_max = inbox.bytes_max.max(args.max_message_bytes);
+    inbox.node_bytes_max = inbox.node_bytes_max.max(inbox.bytes_max);
     let node = Node::start_with(config, Echo).await?;
     let ready = node.ready();
     let (id, url, peer, admin) = (&ready.id, &ready.url, &ready.peer, &ready.admin);

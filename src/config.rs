@@ -44,6 +44,14 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How many sessions a second are told to move when the ring changed, 1 or more.
     pub rebalance_rate: u32,
+    /// Nodes that hold each stream, its owner included, 1 to [`Config::REPLICAS_MAX`]. What was
+    /// accepted survives the crash of all of them but one. The same on every node.
+    pub replicas: u8,
+    /// Nodes that must hold a message before it is accepted, where fewer than [`Config::replicas`]
+    /// are alive; 1 to that number. With 1 the last live node still accepts.
+    pub min_copies: u8,
+    /// The bounds of what is kept for users.
+    pub inbox: InboxConfig,
     /// The failure detector.
     pub gossip: GossipConfig,
     /// Bounds of everything a client or a peer can make grow.
@@ -54,6 +62,8 @@ impl Config {
     /// Largest [`Config::weight`]: a node of this weight has 64 times the ring points of the
     /// smallest.
     pub const WEIGHT_MAX: u16 = 64;
+    /// Most [`Config::replicas`]. Every accepted message waits for all of them.
+    pub const REPLICAS_MAX: u8 = 5;
 
     /// The defaults: a cluster of one, named `ringpost`, on the loopback ports 7001 (clients), 7101
     /// (peers) and 7201 (admin).
@@ -78,6 +88,9 @@ impl Config {
             redirect_location: RedirectLocation::default(),
             drain_timeout: Duration::from_secs(30),
             rebalance_rate: 100,
+            replicas: 2,
+            min_copies: 1,
+            inbox: InboxConfig::default(),
             gossip: GossipConfig::default(),
             limits: Limits::default(),
         }
@@ -92,6 +105,42 @@ pub enum RedirectLocation {
     SchemeRelative,
     /// `ws://host:port/ws?…`.
     Absolute,
+}
+
+/// Bounds of the messages that are kept for users (qos 1). At each of them new messages are refused;
+/// what was accepted and is not acked goes by age alone. The same on every node, since any may come
+/// to own a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxConfig {
+    /// Messages of one user that are not acked; past it `inbox_full`. As many acked ones may be
+    /// kept beside them, for clients that resume.
+    pub messages_max: usize,
+    /// Bytes of the same, [`Limits::message_bytes_max`] or more; past it `inbox_full`.
+    pub bytes_max: usize,
+    /// A message that is older is dropped, acked or not. At most 30 days.
+    pub age_max: Duration,
+    /// How long a repeat of a message is recognised. At least two [`Limits::request_timeout`], so
+    /// that it outlasts the retries of a client whose first answer was `unknown`; at most 30 days.
+    pub dedupe_window: Duration,
+    /// Messages of one user within [`Self::dedupe_window`], kept or not; past it `inbox_full`.
+    /// Each costs about 100 bytes.
+    pub dedupe_ids_max: usize,
+    /// Bytes of all that one node keeps, copies for others included; past it `inbox_full`.
+    /// [`Self::bytes_max`] or more.
+    pub node_bytes_max: usize,
+}
+
+impl Default for InboxConfig {
+    fn default() -> Self {
+        Self {
+            messages_max: 1000,
+            bytes_max: 1024 * 1024,
+            age_max: Duration::from_secs(24 * 60 * 60),
+            dedupe_window: Duration::from_secs(10 * 60),
+            dedupe_ids_max: 65_536,
+            node_bytes_max: 1024 * 1024 * 1024,
+        }
+    }
 }
 
 /// Settings of the failure detector. With the defaults a killed node is down everywhere after 2.0 s
@@ -151,6 +200,8 @@ pub struct Limits {
     pub peer_queue_bytes_max: usize,
     /// Users in one presence request.
     pub presence_users_max: usize,
+    /// qos 1 sends of one session without a receipt; at this number the session is not read.
+    pub pending_sends_max: usize,
     /// `/locate` requests a second, with bursts of the same number.
     pub locate_rate: u32,
 }
@@ -170,6 +221,7 @@ impl Default for Limits {
             peer_window: 8192,
             peer_queue_bytes_max: 16 * 1024 * 1024,
             presence_users_max: 256,
+            pending_sends_max: 1024,
             locate_rate: 10_000,
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::{ConfigError, GossipConfig, Limits};
+use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits};
 use ringpost::id::NodeId;
 
 use super::settings::Settings;
@@ -18,18 +18,20 @@ impl Settings {
             value,
             reason,
         };
-        let Some(Text(id)) = self.id else {
+        let Some(Text(id)) = &self.id else {
             let reason = "it is required; give the node a name that no other node of the cluster \
                           has, such as n1";
             return Err(refuse(String::new(), reason.to_owned()));
         };
-        let id = NodeId::new(&id).map_err(|error| {
+        let id = NodeId::new(id).map_err(|error| {
             refuse(
                 format!("{id:?}"),
                 format!("{error}; 1 to 64 of A-Z a-z 0-9 . _ - would do"),
             )
         })?;
         let default = Config::new(id);
+        let inbox = self.inbox(&default.inbox)?;
+        let limits = self.limits(&default.limits)?;
         let texts = |list: Option<List>| list.map_or_else(Vec::new, |List(list)| list);
         let config = Config {
             id: default.id,
@@ -53,56 +55,84 @@ impl Settings {
                 self.rebalance_rate,
                 default.rebalance_rate,
             )?,
+            replicas: count("replicas", self.replicas, default.replicas)?,
+            min_copies: count("min-copies", self.min_copies, default.min_copies)?,
+            inbox,
             gossip: GossipConfig {
                 probe_period: span(self.probe_period, default.gossip.probe_period),
                 probe_timeout: span(self.probe_timeout, default.gossip.probe_timeout),
                 suspicion_timeout: span(self.suspicion_timeout, default.gossip.suspicion_timeout),
                 exchange_interval: span(self.exchange_interval, default.gossip.exchange_interval),
             },
-            limits: Limits {
-                message_bytes_max: count(
-                    "max-message-bytes",
-                    self.max_message_bytes,
-                    default.limits.message_bytes_max,
-                )?,
-                fragments_max: count(
-                    "max-fragments",
-                    self.max_fragments,
-                    default.limits.fragments_max,
-                )?,
-                outbound_bytes_max: count(
-                    "max-outbound-bytes",
-                    self.max_outbound_bytes,
-                    default.limits.outbound_bytes_max,
-                )?,
-                handshake_timeout: span(self.handshake_timeout, default.limits.handshake_timeout),
-                header_bytes_max: count(
-                    "max-header-bytes",
-                    self.max_header_bytes,
-                    default.limits.header_bytes_max,
-                )?,
-                headers_max: count("max-headers", self.max_headers, default.limits.headers_max)?,
-                heartbeat_interval: span(
-                    self.heartbeat_interval,
-                    default.limits.heartbeat_interval,
-                ),
-                heartbeat_timeout: span(self.heartbeat_timeout, default.limits.heartbeat_timeout),
-                request_timeout: span(self.request_timeout, default.limits.request_timeout),
-                peer_window: count("peer-window", self.peer_window, default.limits.peer_window)?,
-                peer_queue_bytes_max: count(
-                    "max-peer-queue-bytes",
-                    self.max_peer_queue_bytes,
-                    default.limits.peer_queue_bytes_max,
-                )?,
-                presence_users_max: count(
-                    "max-presence-users",
-                    self.max_presence_users,
-                    default.limits.presence_users_max,
-                )?,
-                locate_rate: count("locate-rate", self.locate_rate, default.limits.locate_rate)?,
-            },
+            limits,
         };
         Ok((config, self.log_format.unwrap_or(LogFormat::Text)))
+    }
+
+    fn inbox(&self, default: &InboxConfig) -> Result<InboxConfig, ConfigError> {
+        Ok(InboxConfig {
+            messages_max: count(
+                "max-inbox-messages",
+                self.max_inbox_messages,
+                default.messages_max,
+            )?,
+            bytes_max: count("max-inbox-bytes", self.max_inbox_bytes, default.bytes_max)?,
+            age_max: span(self.inbox_age, default.age_max),
+            dedupe_window: span(self.dedupe_window, default.dedupe_window),
+            dedupe_ids_max: count(
+                "max-dedupe-ids",
+                self.max_dedupe_ids,
+                default.dedupe_ids_max,
+            )?,
+            node_bytes_max: count(
+                "max-node-inbox-bytes",
+                self.max_node_inbox_bytes,
+                default.node_bytes_max,
+            )?,
+        })
+    }
+
+    fn limits(&self, default: &Limits) -> Result<Limits, ConfigError> {
+        Ok(Limits {
+            message_bytes_max: count(
+                "max-message-bytes",
+                self.max_message_bytes,
+                default.message_bytes_max,
+            )?,
+            fragments_max: count("max-fragments", self.max_fragments, default.fragments_max)?,
+            outbound_bytes_max: count(
+                "max-outbound-bytes",
+                self.max_outbound_bytes,
+                default.outbound_bytes_max,
+            )?,
+            handshake_timeout: span(self.handshake_timeout, default.handshake_timeout),
+            header_bytes_max: count(
+                "max-header-bytes",
+                self.max_header_bytes,
+                default.header_bytes_max,
+            )?,
+            headers_max: count("max-headers", self.max_headers, default.headers_max)?,
+            heartbeat_interval: span(self.heartbeat_interval, default.heartbeat_interval),
+            heartbeat_timeout: span(self.heartbeat_timeout, default.heartbeat_timeout),
+            request_timeout: span(self.request_timeout, default.request_timeout),
+            peer_window: count("peer-window", self.peer_window, default.peer_window)?,
+            peer_queue_bytes_max: count(
+                "max-peer-queue-bytes",
+                self.max_peer_queue_bytes,
+                default.peer_queue_bytes_max,
+            )?,
+            presence_users_max: count(
+                "max-presence-users",
+                self.max_presence_users,
+                default.presence_users_max,
+            )?,
+            pending_sends_max: count(
+                "max-pending-sends",
+                self.max_pending_sends,
+                default.pending_sends_max,
+            )?,
+            locate_rate: count("locate-rate", self.locate_rate, default.locate_rate)?,
+        })
     }
 }
 

@@ -107,6 +107,57 @@ pub struct Settings {
     #[arg(long, env = "RINGPOST_REBALANCE_RATE", value_name = "N", help_heading = MOVES)]
     pub rebalance_rate: Option<Count>,
 
+    /// Nodes that hold each user's messages, the user's own included, 1 to 5. Default: 2
+    ///
+    /// What was accepted survives the crash of all of them but one. Every message waits for all
+    /// that are alive. The same on every node.
+    #[arg(long, env = "RINGPOST_REPLICAS", value_name = "N", help_heading = KEEPING)]
+    pub replicas: Option<Count>,
+
+    /// Nodes that must hold a message before it is accepted, 1 to --replicas. Default: 1
+    ///
+    /// It matters where fewer than --replicas are alive: with 1 the last node still accepts, and
+    /// the receipt says copies 1; with more, senders are told unreachable.
+    #[arg(long, env = "RINGPOST_MIN_COPIES", value_name = "N", help_heading = KEEPING)]
+    pub min_copies: Option<Count>,
+
+    /// Messages of one user that wait to be acked; past it senders are told inbox_full. Default:
+    /// 1000
+    ///
+    /// As many acked ones may be kept beside them, for clients that resume.
+    #[arg(long, env = "RINGPOST_MAX_INBOX_MESSAGES", value_name = "N", help_heading = KEEPING)]
+    pub max_inbox_messages: Option<Count>,
+
+    /// Bytes of one user's messages that wait to be acked; past it inbox_full. Default: 1048576
+    ///
+    /// At least --max-message-bytes.
+    #[arg(long, env = "RINGPOST_MAX_INBOX_BYTES", value_name = "BYTES", help_heading = KEEPING)]
+    pub max_inbox_bytes: Option<Count>,
+
+    /// How long a message is kept; then it is dropped, acked or not. At most 720h. Default: 24h
+    #[arg(long, env = "RINGPOST_INBOX_AGE", value_name = "TIME", help_heading = KEEPING)]
+    pub inbox_age: Option<Span>,
+
+    /// How long a repeat of a message is recognised by its id. At most 720h. Default: 10m
+    ///
+    /// At least two of --request-timeout, so that it outlasts the retries of clients.
+    #[arg(long, env = "RINGPOST_DEDUPE_WINDOW", value_name = "TIME", help_heading = KEEPING)]
+    pub dedupe_window: Option<Span>,
+
+    /// Messages to one user within --dedupe-window; past it inbox_full. Default: 65536
+    ///
+    /// The id of each is remembered for so long, whether the message is still there or not.
+    #[arg(long, env = "RINGPOST_MAX_DEDUPE_IDS", value_name = "N", help_heading = KEEPING)]
+    pub max_dedupe_ids: Option<Count>,
+
+    /// Bytes of all that this node keeps, copies for others included; past it inbox_full.
+    /// Default: 1073741824
+    ///
+    /// At least --max-inbox-bytes.
+    #[arg(long, env = "RINGPOST_MAX_NODE_INBOX_BYTES", value_name = "BYTES",
+          help_heading = KEEPING)]
+    pub max_node_inbox_bytes: Option<Count>,
+
     /// How often one member, picked at random, is probed. Default: 250ms
     #[arg(long, env = "RINGPOST_PROBE_PERIOD", value_name = "TIME", help_heading = GOSSIP)]
     pub probe_period: Option<Span>,
@@ -176,6 +227,10 @@ pub struct Settings {
     #[arg(long, env = "RINGPOST_MAX_PRESENCE_USERS", value_name = "N", help_heading = CLIENTS)]
     pub max_presence_users: Option<Count>,
 
+    /// qos 1 sends of one client without a receipt; at this number it is not read. Default: 1024
+    #[arg(long, env = "RINGPOST_MAX_PENDING_SENDS", value_name = "N", help_heading = CLIENTS)]
+    pub max_pending_sends: Option<Count>,
+
     /// Requests to /locate a second, and in one burst; more get 429. Default: 10000
     #[arg(long, env = "RINGPOST_LOCATE_RATE", value_name = "N", help_heading = CLIENTS)]
     pub locate_rate: Option<Count>,
@@ -198,6 +253,7 @@ pub struct Settings {
 const NODE: &str = "The node and its addresses";
 const TRUST: &str = "Trust";
 const MOVES: &str = "Sending clients elsewhere";
+const KEEPING: &str = "Keeping messages";
 const GOSSIP: &str = "Failure detector";
 const CLIENTS: &str = "Limits of clients";
 const PEERS: &str = "Limits between nodes";

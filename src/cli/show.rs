@@ -7,7 +7,7 @@ use ringpost::Config;
 use ringpost::config::RedirectLocation;
 
 use super::merge::{Effective, Source};
-use super::values::LogFormat;
+use super::values::{LogFormat, Span};
 
 impl Effective {
     /// The whole configuration as a TOML file that says the same.
@@ -34,11 +34,16 @@ impl Effective {
 
     /// Every key with its value in TOML, in the order of [`keys`](super::merge::keys).
     pub fn values(&self) -> Vec<(&'static str, Option<toml::Value>)> {
-        let Config { gossip, limits, .. } = &self.config;
+        let Config {
+            gossip,
+            inbox,
+            limits,
+            ..
+        } = &self.config;
         let config = &self.config;
         let text = |value: &dyn ToString| Some(toml::Value::String(value.to_string()));
         let list = |list: &[String]| Some(toml::Value::from(list.to_vec()));
-        let time = |time: Duration| Some(toml::Value::String(format!("{time:?}")));
+        let time = |time: Duration| Some(toml::Value::String(Span(time).to_string()));
         let location = match config.redirect_location {
             RedirectLocation::SchemeRelative => "scheme-relative",
             RedirectLocation::Absolute => "absolute",
@@ -69,6 +74,14 @@ impl Effective {
             ("redirect_location", text(&location)),
             ("drain_timeout", time(config.drain_timeout)),
             ("rebalance_rate", Some(number(config.rebalance_rate))),
+            ("replicas", Some(number(config.replicas))),
+            ("min_copies", Some(number(config.min_copies))),
+            ("max_inbox_messages", Some(number(inbox.messages_max))),
+            ("max_inbox_bytes", Some(number(inbox.bytes_max))),
+            ("inbox_age", time(inbox.age_max)),
+            ("dedupe_window", time(inbox.dedupe_window)),
+            ("max_dedupe_ids", Some(number(inbox.dedupe_ids_max))),
+            ("max_node_inbox_bytes", Some(number(inbox.node_bytes_max))),
             ("probe_period", time(gossip.probe_period)),
             ("probe_timeout", time(gossip.probe_timeout)),
             ("suspicion_timeout", time(gossip.suspicion_timeout)),
@@ -89,6 +102,7 @@ impl Effective {
                 "max_presence_users",
                 Some(number(limits.presence_users_max)),
             ),
+            ("max_pending_sends", Some(number(limits.pending_sends_max))),
             ("locate_rate", Some(number(limits.locate_rate))),
             ("peer_window", Some(number(limits.peer_window))),
             (

@@ -42,6 +42,19 @@ impl FromStr for Span {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(span) = self;
+        let seconds = span.as_secs();
+        match (seconds, span.subsec_nanos()) {
+            (0, 0) => f.write_str("0s"),
+            (_, 0) if seconds.is_multiple_of(3600) => write!(f, "{}h", seconds / 3600),
+            (_, 0) if seconds.is_multiple_of(60) => write!(f, "{}m", seconds / 60),
+            _ => write!(f, "{span:?}"),
+        }
+    }
+}
+
 /// Any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(pub String);
@@ -252,9 +265,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_printed_duration_reads_back(ms in 0_u64..100_000_000) {
-            let span = Span(Duration::from_millis(ms));
-            prop_assert_eq!(format!("{:?}", span.0).parse::<Span>(), Ok(span));
+        fn a_printed_duration_reads_back(
+            number in 0_u64..100_000, unit in prop::sample::select(vec![1, 1000, 60_000, 3_600_000]),
+        ) {
+            let span = Span(Duration::from_millis(number * unit));
+            prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
+        }
+    }
+
+    #[test]
+    fn durations_are_printed_in_the_largest_unit_that_is_whole() {
+        for (ms, text) in [
+            (0, "0s"),
+            (1500, "1.5s"),
+            (90_000, "90s"),
+            (600_000, "10m"),
+            (86_400_000, "24h"),
+            (86_400_250, "86400.25s"),
+        ] {
+            assert_eq!(Span(Duration::from_millis(ms)).to_string(), text);
         }
     }
 

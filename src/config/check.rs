@@ -4,14 +4,16 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Config, ConfigError, GossipConfig, Limits, address};
+use super::{Config, ConfigError, GossipConfig, InboxConfig, Limits, address};
 
 /// Longest cluster name, in bytes.
 const CLUSTER_BYTES_MAX: usize = 64;
 /// Longest seed list. A guess; a seed that is a host name stands for many addresses.
 const SEEDS_MAX: usize = 1024;
-/// Longest duration of any setting.
+/// Longest duration of most settings.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Longest time that something is kept for.
+const KEEPING_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// hyper's smallest read buffer, which bounds a request head.
 const HEADER_BYTES_MIN: usize = 8192;
 /// The fields that RFC 6455 wants in a handshake, with room for a browser's few.
@@ -31,8 +33,27 @@ impl Config {
         self.check_trust()?;
         within("drain-timeout", self.drain_timeout, Duration::ZERO)?;
         at_least("rebalance-rate", self.rebalance_rate, 1)?;
+        self.check_copies()?;
         self.gossip.check()?;
-        self.limits.check()
+        self.limits.check()?;
+        self.inbox.check(&self.limits)
+    }
+
+    fn check_copies(&self) -> Checked {
+        let Self {
+            replicas,
+            min_copies,
+            ..
+        } = *self;
+        if replicas == 0 || replicas > Self::REPLICAS_MAX {
+            let reason = format!("it must be 1 to {}", Self::REPLICAS_MAX);
+            return refuse("replicas", replicas, reason);
+        }
+        if min_copies == 0 || min_copies > replicas {
+            let reason = format!("it must be 1 to --replicas, {replicas}");
+            return refuse("min-copies", min_copies, reason);
+        }
+        Ok(())
     }
 
     fn check_identity(&self) -> Checked {
@@ -150,6 +171,34 @@ impl Config {
     }
 }
 
+impl InboxConfig {
+    fn check(&self, limits: &Limits) -> Checked {
+        at_least("max-inbox-messages", self.messages_max, 1)?;
+        limits.holds_one_message("max-inbox-bytes", self.bytes_max)?;
+        keeping("inbox-age", self.age_max)?;
+        keeping("dedupe-window", self.dedupe_window)?;
+        at_least("max-dedupe-ids", self.dedupe_ids_max, 1)?;
+        if self.node_bytes_max < self.bytes_max {
+            let reason = format!("it must be at least --max-inbox-bytes, {}", self.bytes_max);
+            return refuse("max-node-inbox-bytes", self.node_bytes_max, reason);
+        }
+        let horizon = limits.request_timeout * 2;
+        if self.dedupe_window < horizon {
+            return refuse(
+                "dedupe-window",
+                format_args!("{:?}", self.dedupe_window),
+                format!(
+                    "it must be at least two request time-outs, {horizon:?} with a \
+                     --request-timeout of {:?}, or a client that was told unknown could not \
+                     repeat its message without sending it twice",
+                    limits.request_timeout
+                ),
+            );
+        }
+        Ok(())
+    }
+}
+
 impl GossipConfig {
     fn check(&self) -> Checked {
         let least = Duration::from_millis(1);
@@ -197,6 +246,7 @@ impl Limits {
         at_least("peer-window", self.peer_window, 1)?;
         at_least("max-peer-queue-bytes", self.peer_queue_bytes_max, 1)?;
         at_least("max-presence-users", self.presence_users_max, 1)?;
+        at_least("max-pending-sends", self.pending_sends_max, 1)?;
         at_least("locate-rate", self.locate_rate, 1)?;
         self.holds_one_message("max-outbound-bytes", self.outbound_bytes_max)?;
         self.holds_one_message("max-peer-queue-bytes", self.peer_queue_bytes_max)
@@ -242,6 +292,18 @@ fn within(key: &'static str, value: Duration, least: Duration) -> Checked {
         key,
         format_args!("{value:?}"),
         format!("it must be {least:?} to 24h"),
+    )
+}
+
+fn keeping(key: &'static str, value: Duration) -> Checked {
+    let least = Duration::from_millis(1);
+    if value >= least && value <= KEEPING_MAX {
+        return Ok(());
+    }
+    refuse(
+        key,
+        format_args!("{value:?}"),
+        "it must be 1ms to 720h, which is 30 days",
     )
 }
 

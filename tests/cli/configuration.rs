@@ -48,7 +48,7 @@ fn help_of_every_command_has_an_example_and_every_flag_its_default() {
     }
     assert_eq!(
         text.matches("Default: ").count(),
-        33,
+        42,
         "one for every flag but --id and --check"
     );
 }
@@ -147,6 +147,25 @@ fn what_cannot_work_is_refused_in_one_sentence_with_exit_code_2() {
             "--probe-timeout 1 --probe-period 1s",
             "--probe-timeout = 1s|--probe-period",
         ),
+        ("--replicas 0", "--replicas = 0|1 to 5"),
+        ("--replicas 256", "--replicas = 256|2^8"),
+        (
+            "--replicas 1 --min-copies 2",
+            "--min-copies = 2|--replicas, 1",
+        ),
+        (
+            "--max-inbox-bytes 65535",
+            "--max-inbox-bytes = 65535|--max-message-bytes, 65536",
+        ),
+        (
+            "--max-node-inbox-bytes 1000000",
+            "--max-node-inbox-bytes = 1000000|--max-inbox-bytes",
+        ),
+        (
+            "--dedupe-window 10s",
+            "--dedupe-window = 10s|two request time-outs, 30s",
+        ),
+        ("--inbox-age 721h", "--inbox-age|1ms to 720h"),
         ("--max-header-bytes 4096", "--max-header-bytes = 4096|8192"),
         (
             "--max-message-bytes 0",

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use ringpost::config::InboxConfig;
 
 use super::*;
 
@@ -43,6 +44,33 @@ fn a_flag_beats_the_file_which_beats_the_default() {
     assert_eq!(both.sources.get("weight"), Some(&Source::Flag));
     assert_eq!(both.sources.get("seeds"), Some(&Source::File(FILE.into())));
     assert_eq!(both.sources.get("rebalance_rate"), None);
+}
+
+#[test]
+fn what_is_kept_for_users_is_set_as_everything_else() {
+    let both = checked(
+        &format!("{USABLE} --replicas 3 --inbox-age 720h --max-inbox-messages 7"),
+        "replicas = 2\nmin_copies = 2\nmax_inbox_bytes = 70000\ndedupe_window = '30m'\n\
+         max_dedupe_ids = 9\nmax_node_inbox_bytes = 80000\nmax_pending_sends = 5",
+    )
+    .unwrap();
+    assert_eq!((both.config.replicas, both.config.min_copies), (3, 2));
+    let inbox = InboxConfig {
+        messages_max: 7,
+        bytes_max: 70_000,
+        age_max: Duration::from_secs(30 * 24 * 60 * 60),
+        dedupe_window: Duration::from_secs(30 * 60),
+        dedupe_ids_max: 9,
+        node_bytes_max: 80_000,
+    };
+    assert_eq!(both.config.inbox, inbox);
+    assert_eq!(both.config.limits.pending_sends_max, 5);
+    let printed = both.to_toml();
+    assert!(
+        printed.contains("inbox_age = \"720h\"  # flag"),
+        "{printed}"
+    );
+    assert!(printed.contains("dedupe_window = \"30m\""), "{printed}");
 }
 
 #[test]
@@ -107,6 +135,17 @@ fn a_refusal_is_one_sentence_with_the_key_the_value_and_what_would_do() {
             "= 400ms|two probe periods, 500ms",
         ),
         (
+            USABLE,
+            "replicas = 3\nmin_copies = 4",
+            "--min-copies = 4|min_copies in ringpost.toml|--replicas, 3",
+        ),
+        (USABLE, "replicas = 300", "--replicas = 300|2^8"),
+        (
+            USABLE,
+            "request_timeout = '6m'",
+            "--dedupe-window = 600s|two request time-outs, 720s",
+        ),
+        (
             "--id n1 --insecure-users --listen 0.0.0.0:7001",
             "",
             "= 0.0.0.0:7001|--advertise-url",
@@ -132,7 +171,7 @@ fn a_refusal_is_one_sentence_with_the_key_the_value_and_what_would_do() {
 fn a_printed_configuration_is_a_file_that_says_the_same() {
     let line = format!(
         "{USABLE} --seeds a:1,b:2 --advertise-url wss://n1 --probe-timeout 0.2 --log-format json \
-         --redirect-location absolute"
+         --redirect-location absolute --drain-timeout 0 --inbox-age 36h"
     );
     let first = checked(&line, "").unwrap().to_toml();
     let second = checked("", &first).unwrap().to_toml();

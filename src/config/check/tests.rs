@@ -142,6 +142,82 @@ fn the_failure_detector_has_time_to_hear_an_answer() {
 }
 
 #[test]
+fn copies_are_as_many_as_there_can_be() {
+    refused("replicas", "1 to 5", |c| c.replicas = 0);
+    refused("replicas", "1 to 5", |c| c.replicas = 6);
+    refused("min-copies", "1 to --replicas, 2", |c| c.min_copies = 0);
+    refused("min-copies", "1 to --replicas, 2", |c| c.min_copies = 3);
+    refused("min-copies", "--replicas, 1", |c| {
+        c.replicas = 1;
+        c.min_copies = 2;
+    });
+    accepted(|c| c.min_copies = 2);
+    accepted(|c| {
+        c.replicas = Config::REPLICAS_MAX;
+        c.min_copies = Config::REPLICAS_MAX;
+    });
+}
+
+#[test]
+fn an_inbox_holds_at_least_one_message_and_a_node_at_least_one_inbox() {
+    refused("max-inbox-messages", "at least 1", |c| {
+        c.inbox.messages_max = 0;
+    });
+    refused("max-inbox-bytes", "--max-message-bytes, 65536", |c| {
+        c.inbox.bytes_max = 65535;
+    });
+    refused("max-node-inbox-bytes", "--max-inbox-bytes, 70000", |c| {
+        c.inbox.bytes_max = 70_000;
+        c.inbox.node_bytes_max = 69_999;
+    });
+    accepted(|c| {
+        c.inbox.bytes_max = 65536;
+        c.inbox.node_bytes_max = 65536;
+        c.inbox.messages_max = 1;
+        c.inbox.dedupe_ids_max = 1;
+    });
+    refused("max-dedupe-ids", "at least 1", |c| {
+        c.inbox.dedupe_ids_max = 0;
+    });
+}
+
+#[test]
+fn repeats_are_recognised_for_longer_than_a_client_repeats() {
+    let secs = Duration::from_secs;
+    refused(
+        "dedupe-window",
+        "two request time-outs, 30s with a --request-timeout of 15s",
+        |c| c.inbox.dedupe_window = secs(29),
+    );
+    accepted(|c| c.inbox.dedupe_window = secs(30));
+    refused("dedupe-window", "two request time-outs, 602s", |c| {
+        c.limits.request_timeout = secs(301);
+    });
+}
+
+#[test]
+fn messages_may_be_kept_for_thirty_days_and_no_longer() {
+    let month = Duration::from_secs(30 * 24 * 60 * 60);
+    for (key, field) in [
+        (
+            "inbox-age",
+            (|i| &mut i.age_max) as fn(&mut InboxConfig) -> &mut Duration,
+        ),
+        ("dedupe-window", |i| &mut i.dedupe_window),
+    ] {
+        for wrong in [Duration::ZERO, month + Duration::from_millis(1)] {
+            refused(key, "1ms to 720h, which is 30 days", |c| {
+                *field(&mut c.inbox) = wrong;
+            });
+        }
+        accepted(|c| *field(&mut c.inbox) = month);
+    }
+    refused("request-timeout", "24h", |c| {
+        c.limits.request_timeout = month;
+    });
+}
+
+#[test]
 fn no_limit_is_zero() {
     refused("rebalance-rate", "at least 1", |c| c.rebalance_rate = 0);
     refused("max-message-bytes", "at least 1", |c| {
@@ -160,6 +236,9 @@ fn no_limit_is_zero() {
     });
     refused("max-presence-users", "at least 1", |c| {
         c.limits.presence_users_max = 0;
+    });
+    refused("max-pending-sends", "at least 1", |c| {
+        c.limits.pending_sends_max = 0;
     });
     refused("locate-rate", "at least 1", |c| c.limits.locate_rate = 0);
     for (key, field) in [
