@@ -230,6 +230,12 @@ fn every_request_gets_one_reply_that_names_it_and_says_why() {
             json!({"type":"send","to":to,"qos":1,"body":1}),
             "unsupported",
         ),
+        // 1 is what no qos means.
+        (json!({"type":"send","to":to,"body":1}), "unsupported"),
+        (
+            json!({"type":"send","to":to,"qos":0,"notify":true,"body":1}),
+            "bad_request",
+        ),
         (
             json!({"type":"send","to":{"room":"lobby"},"qos":0,"body":1}),
             "unsupported",
@@ -291,6 +297,11 @@ fn every_request_gets_one_reply_that_names_it_and_says_why() {
         assert_eq!(error["code"], "bad_request", "{request}: {error}");
         assert_eq!(error["retry"], false, "{request}: {error}");
         assert!(error["message"].is_string(), "{request}: {error}");
+    }
+    for (offset, code) in [(json!(1), "unsupported"), (json!("1"), "bad_request")] {
+        let ack = json!({"type":"ack","stream":"inbox","epoch":"0","offset":offset});
+        client.send_json(&ack);
+        assert_eq!(client.expect("error")["code"], code, "{ack}");
     }
     let mut request = unnamed;
     request["id"] = json!("i".repeat(64));
