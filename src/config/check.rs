@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::{Config, ConfigError, GossipConfig, InboxConfig, Limits, address};
@@ -285,26 +286,25 @@ fn at_least<T: Copy + PartialOrd + Display>(key: &'static str, value: T, least: 
 }
 
 fn within(key: &'static str, value: Duration, least: Duration) -> Checked {
-    if value >= least && value <= DURATION_MAX {
-        return Ok(());
-    }
-    refuse(
-        key,
-        format_args!("{value:?}"),
-        format!("it must be {least:?} to 24h"),
-    )
+    bounded(key, value, least..=DURATION_MAX, "24h")
 }
 
 fn keeping(key: &'static str, value: Duration) -> Checked {
     let least = Duration::from_millis(1);
-    if value >= least && value <= KEEPING_MAX {
+    bounded(key, value, least..=KEEPING_MAX, "720h, which is 30 days")
+}
+
+fn bounded(
+    key: &'static str,
+    value: Duration,
+    bounds: RangeInclusive<Duration>,
+    most: &str,
+) -> Checked {
+    if bounds.contains(&value) {
         return Ok(());
     }
-    refuse(
-        key,
-        format_args!("{value:?}"),
-        "it must be 1ms to 720h, which is 30 days",
-    )
+    let reason = format!("it must be {:?} to {most}", bounds.start());
+    refuse(key, format_args!("{value:?}"), reason)
 }
 
 fn is_local(address: SocketAddr) -> bool {
