@@ -1,11 +1,13 @@
 //! `bench`: against a cluster that keeps its promises, and against nodes that do not.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::bench_node::{Act, message, node};
+use crate::bench_node::{Act, Node, message, node};
 use crate::support::Cluster;
 use crate::{output, ringpost};
 
@@ -23,11 +25,12 @@ fn report(flags: &str) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
-/// Runs it for an instant with one sender and one receiver.
-fn run_against(node: &str, flags: &str) -> (i32, Value, String) {
+/// Runs it for a short time with one sender and one receiver.
+fn run_against(node: &Node, duration: &str) -> (i32, Value, String) {
+    let Node { address, .. } = node;
     let line = format!(
-        "bench --node {node} --senders 1 --receivers 1 --window 1 --warmup 0 --duration 300ms \
-         --grace 300ms --json {flags}"
+        "bench --node {address} --senders 1 --receivers 1 --window 1 --warmup 0 \
+         --duration {duration} --grace 300ms --json"
     );
     let (code, out, error) = output(&mut ringpost(&line));
     (code, serde_json::from_str(&out).unwrap_or_default(), error)
@@ -164,10 +167,10 @@ fn a_dead_target_is_a_sentence_and_exit_code_1() {
 
 #[test]
 fn a_cluster_without_qos_1_is_told_from_one_that_fails() {
-    let (code, report, error) = run_against(&node(|_| Act::Fail("unsupported")), "");
+    let (code, report, error) = run_against(&node(|_| Act::Fail("unsupported")), "300ms");
     assert_eq!((code, report), (1, Value::Null));
     assert!(error.contains("does not know qos 1"), "{error}");
-    let (code, report, error) = run_against(&node(|_| Act::Fail("inbox_full")), "");
+    let (code, report, error) = run_against(&node(|_| Act::Fail("inbox_full")), "300ms");
     assert!(code == 1 && error.contains("inbox_full"), "{error}");
     let failed = number(&report, "/total/failed");
     assert_eq!(failed, number(&report, "/failures/inbox_full"));
@@ -181,7 +184,7 @@ fn a_message_that_was_accepted_and_never_came_is_lost() {
         let odd = send["body"]["n"].as_u64().unwrap() % 2 == 1;
         Act::Deliver(if odd { vec![] } else { vec![message(send)] })
     };
-    let (code, report, error) = run_against(&node(every_second), "");
+    let (code, report, error) = run_against(&node(every_second), "300ms");
     assert!(code == 1 && error.contains("messages were lost"), "{error}");
     let total = |name: &str| number(&report, &format!("/total/{name}"));
     assert!(total("lost") > 0, "{report}");
@@ -191,7 +194,7 @@ fn a_message_that_was_accepted_and_never_came_is_lost() {
 #[test]
 fn repeats_and_wrong_order_are_found() {
     let twice = |send: &Value| Act::Deliver(vec![message(send), message(send)]);
-    let (code, report, _) = run_against(&node(twice), "");
+    let (code, report, _) = run_against(&node(twice), "300ms");
     let repeated = number(&report, "/total/repeated");
     assert!(code == 1 && repeated > 0, "{report}");
     assert_eq!(repeated, number(&report, "/total/delivered"));
@@ -205,7 +208,7 @@ fn repeats_and_wrong_order_are_found() {
         }
         Act::Deliver(before.map_or(vec![], |before| vec![message(send), before]))
     };
-    let (code, report, _) = run_against(&node(swapped), "");
+    let (code, report, _) = run_against(&node(swapped), "300ms");
     assert!(
         code == 1 && number(&report, "/total/out_of_order") > 0,
         "{report}"
@@ -226,7 +229,7 @@ fn what_has_no_receipt_when_a_connection_breaks_is_sent_again_under_its_id() {
             Act::Deliver(vec![message(send)])
         }
     };
-    let (code, report, error) = run_against(&node(broken_once), "");
+    let (code, report, error) = run_against(&node(broken_once), "300ms");
     assert_eq!(code, 0, "{error}");
     assert_eq!(number(&report, "/connections/reconnects"), 1);
     assert_eq!(number(&report, "/total/lost"), 0);
@@ -236,4 +239,91 @@ fn what_has_no_receipt_when_a_connection_breaks_is_sent_again_under_its_id() {
     let mut numbers: Vec<_> = sends.iter().map(|send| &send["body"]["n"]).collect();
     numbers.remove(2);
     assert!((0..numbers.len()).all(|n| *numbers[n] == n), "{numbers:?}");
+}
+
+#[test]
+fn a_sender_that_is_told_to_move_does_and_loses_nothing() {
+    let mut sends = 0;
+    let moving = move |send: &Value| {
+        sends += 1;
+        if sends == 3 {
+            Act::MoveSender
+        } else {
+            Act::Deliver(vec![message(send)])
+        }
+    };
+    let node = node(moving);
+    let (code, report, error) = run_against(&node, "300ms");
+    assert_eq!(code, 0, "{error}");
+    for name in ["moves", "reconnects"] {
+        assert_eq!(number(&report, &format!("/connections/{name}")), 1);
+    }
+    assert!(number(&report, "/total/delivered") > 3, "{report}");
+    let handshakes = node.handshakes.lock().unwrap();
+    assert_eq!(handshakes.len(), 3);
+    assert_eq!(handshakes[2], "GET /ws?user=u-s0&hop=1 HTTP/1.1");
+}
+
+#[test]
+fn a_receiver_acknowledges_and_comes_again_with_its_position() {
+    let acks = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&acks);
+    let (mut offset, mut moved) = (0, false);
+    let positioned = move |request: &Value| {
+        if request["type"] == "ack" {
+            seen.lock().unwrap().push(request.clone());
+            return Act::Ignore;
+        }
+        if offset == 70 && !moved {
+            moved = true;
+            return Act::MoveReceiver;
+        }
+        offset += 1;
+        let mut message = message(request);
+        message["epoch"] = json!("e-1");
+        message["offset"] = json!(offset);
+        Act::Deliver(vec![message])
+    };
+    let node = node(positioned);
+    let (code, report, error) = run_against(&node, "1s");
+    assert_eq!(code, 0, "{error} {report}");
+    let acks = acks.lock().unwrap();
+    let first = json!({"type": "ack", "stream": "inbox", "epoch": "e-1", "offset": 64});
+    assert_eq!(acks.first(), Some(&first), "{report}");
+    let handshakes = node.handshakes.lock().unwrap();
+    assert_eq!(
+        handshakes[2],
+        "GET /ws?user=u-r0&hop=1&epoch=e-1&offset=70 HTTP/1.1"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_a_report_of_what_there_is() {
+    let Node { address, .. } = node(|send| Act::Deliver(vec![message(send)]));
+    let line = format!(
+        "bench --node {address} --senders 1 --receivers 1 --warmup 0 --duration 1h --progress \
+         --json"
+    );
+    let mut command = ringpost(&line);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut progress = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    lines.read_line(&mut progress).unwrap();
+    assert!(progress.contains("delivered/s"), "{progress}");
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["interrupted"], true);
+    assert!(number(&report, "/measured/delivered") > 0);
+    assert!(report["measured"]["seconds"].as_f64().unwrap() < 600.0);
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
@@ -17,32 +17,45 @@ pub enum Act {
     Fail(&'static str),
     /// Ends the sender's connection.
     Break,
+    /// Tells the sender to come again, then gives it a receipt.
+    MoveSender,
+    /// Tells the receiver to come again, and gives the sender a receipt.
+    MoveReceiver,
+    /// Says nothing.
+    Ignore,
 }
 
 /// What the node decides by: gets the sends in their order.
 type Behave = Box<dyn FnMut(&Value) -> Act + Send>;
 
+/// A node that lives as long as the test's process.
 #[derive(Clone)]
-struct Node {
+pub struct Node {
+    pub address: String,
+    /// The first lines of all handshakes.
+    pub handshakes: Arc<Mutex<Vec<String>>>,
     behave: Arc<Mutex<Behave>>,
-    receiver: Arc<Mutex<Option<TcpStream>>>,
+    /// The receiver's connection, while it has one, and that it has come.
+    receiver: Arc<(Mutex<Option<TcpStream>>, Condvar)>,
 }
 
-/// Starts it; it lives as long as the test's process. Gives its address.
-pub fn node(behave: impl FnMut(&Value) -> Act + Send + 'static) -> String {
+/// Starts a node that does with sends and acknowledgements what `behave` says.
+pub fn node(behave: impl FnMut(&Value) -> Act + Send + 'static) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let node = Node {
+    let started = Node {
+        address: listener.local_addr().unwrap().to_string(),
+        handshakes: Arc::default(),
         behave: Arc::new(Mutex::new(Box::new(behave))),
         receiver: Arc::default(),
     };
+    let node = started.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let node = node.clone();
             thread::spawn(move || node.serve(stream.unwrap()));
         }
     });
-    address
+    started
 }
 
 /// The message that a send becomes.
@@ -53,31 +66,65 @@ pub fn message(send: &Value) -> Value {
 impl Node {
     fn serve(&self, mut stream: TcpStream) {
         let head = head_of(&mut stream);
+        let handshake = head.lines().next().unwrap().to_owned();
+        let is_receiver = handshake.contains("-r0");
+        self.handshakes.lock().unwrap().push(handshake);
         stream.write_all(switching(&head).as_bytes()).unwrap();
         say(&mut stream, &json!({"user": "u", "type": "welcome"}));
-        if head.contains("-r0") {
-            *self.receiver.lock().unwrap() = Some(stream.try_clone().unwrap());
+        if is_receiver {
+            let (stream_now, came) = &*self.receiver;
+            *stream_now.lock().unwrap() = Some(stream.try_clone().unwrap());
+            came.notify_all();
         }
-        while let Some(send) = masked_text(&mut stream) {
-            let id = &send["id"];
-            let receipt = match self.behave.lock().unwrap()(&send) {
+        while let Some(request) = masked_text(&mut stream) {
+            let id = &request["id"];
+            let accepted = json!({"type": "receipt", "id": id, "status": "accepted", "copies": 2});
+            let act = self.behave.lock().unwrap()(&request);
+            match act {
                 Act::Deliver(messages) => {
-                    let mut receiver = self.receiver.lock().unwrap();
-                    for message in messages {
-                        say(receiver.as_mut().unwrap(), &message);
-                    }
-                    json!({"type": "receipt", "id": id, "status": "accepted", "copies": 2})
+                    self.deliver(&messages);
+                    say(&mut stream, &accepted);
                 }
                 Act::Fail(code) => {
                     let error = json!({"code": code, "message": "no", "retry": false});
-                    json!({"type": "receipt", "id": id, "status": "failed", "error": error})
+                    let receipt =
+                        json!({"type": "receipt", "id": id, "status": "failed", "error": error});
+                    say(&mut stream, &receipt);
                 }
                 Act::Break => break,
-            };
-            say(&mut stream, &receipt);
+                Act::MoveSender => {
+                    say(&mut stream, &self.redirect("u-s0"));
+                    self.deliver(&[message(&request)]);
+                    say(&mut stream, &accepted);
+                }
+                Act::MoveReceiver => {
+                    let moved = self.receiver.0.lock().unwrap().take();
+                    say(&mut moved.unwrap(), &self.redirect("u-r0"));
+                    self.deliver(&[message(&request)]);
+                    say(&mut stream, &accepted);
+                }
+                Act::Ignore => {}
+            }
         }
         // The client may have gone first.
         let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    /// Waits for the receiver, should it be on its way.
+    fn deliver(&self, messages: &[Value]) {
+        let (receiver, came) = &*self.receiver;
+        let receiver = receiver.lock().unwrap();
+        let mut receiver = came
+            .wait_while(receiver, |stream| stream.is_none())
+            .unwrap();
+        for message in messages {
+            say(receiver.as_mut().unwrap(), message);
+        }
+    }
+
+    fn redirect(&self, user: &str) -> Value {
+        let url = format!("ws://{}/ws?user={user}&hop=1", self.address);
+        json!({"type": "redirect", "url": url, "reason": "moved", "after_ms": 1})
     }
 }
 

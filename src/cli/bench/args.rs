@@ -6,6 +6,11 @@ use super::template::BODY_BYTES_MIN;
 use crate::cli::http::Target;
 use crate::cli::values::Span;
 
+/// Headings of the help.
+const MESSAGES: &str = "Messages (closed and open)";
+const CONNECTIONS: &str = "Connections (idle and storm)";
+const OUTPUT: &str = "Output";
+
 /// Put a running cluster under load and measure it.
 ///
 /// closed: each sender keeps --window messages on the way; finds the throughput. open: messages go
@@ -25,8 +30,8 @@ Examples:
   ringpost bench --node 127.0.0.1:7001 --mode storm --connections 5000
 
 Users are named PREFIX-SEED-s0, … (senders), -r0, … (receivers) and -c0, … (connections); the nodes
-need --insecure-users. Idle and storm need a file descriptor a connection (ulimit -n). Ctrl-C ends
-the test and reports what there is.
+need --insecure-users. Every connection needs a file descriptor (ulimit -n). Ctrl-C ends the test and
+reports what there is; a second one does not wait for receipts and deliveries.
 
 Exit codes: 0 it worked and nothing was lost, repeated or out of order, 1 otherwise, 2 the command
 line was refused.")]
@@ -39,33 +44,33 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t = Mode::Closed)]
     pub mode: Mode,
 
-    /// Users who send (closed, open)
-    #[arg(long, value_name = "N", default_value_t = 50,
+    /// Users who send, each over one connection
+    #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub senders: u32,
 
-    /// Users who receive; each sender writes to up to 16 of them in turn (closed, open)
-    #[arg(long, value_name = "N", default_value_t = 50,
+    /// Users who receive; each sender writes to up to 16 of them in turn
+    #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub receivers: u32,
 
     /// Messages a sender may have on the way without a receipt (closed)
-    #[arg(long, value_name = "N", default_value_t = 16,
+    #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub window: u32,
 
     /// Messages a second, of all senders together (open)
-    #[arg(long, value_name = "N", default_value_t = 10_000,
+    #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: u64,
 
-    /// How many connections (idle, storm)
-    #[arg(long, value_name = "N", default_value_t = 5000,
+    /// How many connections
+    #[arg(long, help_heading = CONNECTIONS, value_name = "N", default_value_t = 5000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub connections: u32,
 
     /// Connections opened a second (idle)
-    #[arg(long, value_name = "N", default_value_t = 1000,
+    #[arg(long, help_heading = CONNECTIONS, value_name = "N", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub connect_rate: u32,
 
@@ -83,21 +88,21 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub duration: Span,
 
-    /// How long messages run before it is measured (closed, open)
-    #[arg(long, value_name = "TIME", default_value = "2s")]
+    /// How long messages run before it is measured
+    #[arg(long, help_heading = MESSAGES, value_name = "TIME", default_value = "2s")]
     pub warmup: Span,
 
-    /// How long after the last send to wait for receipts and deliveries (closed, open)
-    #[arg(long, value_name = "TIME", default_value = "5s")]
+    /// How long after the last send to wait for receipts and deliveries
+    #[arg(long, help_heading = MESSAGES, value_name = "TIME", default_value = "5s")]
     pub grace: Span,
 
-    /// Bytes of a message's body (closed, open)
-    #[arg(long, value_name = "BYTES", default_value_t = 128,
+    /// Bytes of a message's body
+    #[arg(long, help_heading = MESSAGES, value_name = "BYTES", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(BODY_BYTES_MIN as i64..=1 << 24))]
     pub size: u32,
 
-    /// 1: kept until acknowledged; 0: at most once (closed, open)
-    #[arg(long, value_name = "0|1", default_value_t = 1,
+    /// 1: kept until acknowledged; 0: at most once
+    #[arg(long, help_heading = MESSAGES, value_name = "0|1", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(0..=1))]
     pub qos: u8,
 
@@ -110,15 +115,15 @@ pub struct BenchArgs {
     pub seed: Option<u32>,
 
     /// Print one JSON object instead of a table
-    #[arg(long)]
+    #[arg(long, help_heading = OUTPUT)]
     pub json: bool,
 
     /// A line a second on standard error. Default: when that is a terminal
-    #[arg(long, overrides_with = "no_progress")]
+    #[arg(long, help_heading = OUTPUT, overrides_with = "no_progress")]
     pub progress: bool,
 
     /// No line a second
-    #[arg(long, overrides_with = "progress")]
+    #[arg(long, help_heading = OUTPUT, overrides_with = "progress")]
     pub no_progress: bool,
 
     /// Also load nodes that are not on this machine
@@ -151,6 +156,14 @@ impl Mode {
 }
 
 impl BenchArgs {
+    /// How many connections there will be at the same time.
+    pub fn connections(&self) -> u32 {
+        match self.mode {
+            Mode::Closed | Mode::Open => self.senders + self.receivers,
+            Mode::Idle | Mode::Storm => self.connections,
+        }
+    }
+
     /// What no single flag shows; the error is one sentence.
     pub fn check(&self) -> Result<(), String> {
         if let Some(node) = self.node.iter().find(|node| !node.is_loopback())

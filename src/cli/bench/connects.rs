@@ -1,7 +1,6 @@
 //! The modes `idle` and `storm`: many connections that say nothing.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,12 +17,9 @@ use super::messages::Incoming;
 use super::progress::Progress;
 use super::stats::{Latencies, count};
 use super::timeline::micros;
-use crate::cli::output::complain;
 
 /// How often it is looked whether the time is over.
 const TICK: Duration = Duration::from_millis(50);
-/// Files of the process beside its connections.
-const FILES_BESIDE: u64 = 50;
 
 /// What the connections count.
 #[derive(Debug, Default, Clone)]
@@ -79,13 +75,6 @@ pub async fn run(
     interrupts: &Interrupts,
     progress: &mut Progress,
 ) -> Outcome {
-    let wanted = u64::from(args.connections);
-    if let Some(files) = open_files_max().filter(|files| *files < wanted + FILES_BESIDE) {
-        complain(&format!(
-            "{wanted} connections need as many open files, and {files} are allowed; ulimit -n \
-             raises it"
-        ));
-    }
     let common = Arc::new(Common {
         route,
         counts: Mutex::default(),
@@ -165,7 +154,7 @@ async fn open_all(
     }
     // Each handshake has its own time-out; this is for the progress meanwhile.
     while permits.available_permits() < args.connect_concurrency as usize {
-        if Instant::now() > deadline + args.connect_timeout.0 {
+        if Instant::now() > deadline + args.connect_timeout.0 || interrupts.count() > 0 {
             break;
         }
         sleep(Duration::from_millis(1)).await;
@@ -188,7 +177,10 @@ async fn session(
     permit: OwnedSemaphorePermit,
 ) -> bool {
     let began = Instant::now();
-    let opened = common.route.open(number, &user, None, None).await;
+    let opened = tokio::select! {
+        opened = common.route.open(number, &user, None, None) => opened,
+        () = common.finished.cancelled() => Err(given_up()),
+    };
     let mut connection = {
         let mut counts = common.counts();
         counts.last = Some(Instant::now());
@@ -220,7 +212,10 @@ async fn session(
             }
         };
         let again = match held {
-            Ok(url) => common.route.open(number, &user, None, Some(&url)).await,
+            Ok(url) => tokio::select! {
+                again = common.route.open(number, &user, None, Some(&url)) => again,
+                () = common.finished.cancelled() => Err(given_up()),
+            },
             Err(failure) => Err(failure),
         };
         let mut counts = common.counts();
@@ -235,6 +230,10 @@ async fn session(
             }
         }
     }
+}
+
+fn given_up() -> Failure {
+    Failure::new("given_up", "the test was over before the handshake")
 }
 
 /// Answers pings until the connection ends or is told to move; where to.
@@ -255,13 +254,4 @@ async fn hold(connection: &mut Connection) -> Result<String, Failure> {
             },
         }
     }
-}
-
-/// How many files this process may have open, where that can be read.
-fn open_files_max() -> Option<u64> {
-    let limits = fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -27,6 +27,7 @@ mod stats;
 mod template;
 mod timeline;
 
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -40,11 +41,21 @@ use report::{ConnectsReport, LoadReport};
 use super::Outcome;
 use super::output::{complain, print};
 
+/// Files of the process beside its connections. A guess.
+const FILES_BESIDE: u32 = 50;
+
 /// Runs a load test and prints its report.
 pub async fn run(args: BenchArgs) -> Outcome {
     if let Err(sentence) = args.check() {
         complain(&sentence);
         return Ok(ExitCode::from(2));
+    }
+    let connections = args.connections();
+    if let Some(files) = open_files_max().filter(|files| *files < connections + FILES_BESIDE) {
+        complain(&format!(
+            "{connections} connections need as many open files, and {files} are allowed; ulimit \
+             -n raises it"
+        ));
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     let route = Arc::new(Route {
@@ -80,4 +91,12 @@ pub async fn run(args: BenchArgs) -> Outcome {
         print(&text);
     }
     verdict.map(|()| ExitCode::SUCCESS)
+}
+
+/// How many files this process may have open, where that can be read.
+fn open_files_max() -> Option<u32> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -120,9 +120,11 @@ impl Role for Receiver {
         }
     }
 
-    fn fill(&mut self, _: u64, _: &mut Stats, _: &mut Vec<u8>) {}
+    fn fill(&mut self, _: u64, _: &mut Stats, _: &mut Vec<u8>) -> bool {
+        false
+    }
 
-    fn wake_at_us(&self) -> Option<u64> {
+    fn wake_at_us(&self, _: u64) -> Option<u64> {
         None
     }
 

@@ -24,11 +24,13 @@ pub trait Role: Send + 'static {
         output: &mut Vec<u8>,
     );
 
-    /// Appends what is to be sent now to `output`, as frames.
-    fn fill(&mut self, now_us: u64, stats: &mut Stats, output: &mut Vec<u8>);
+    /// Appends what is to be sent now to `output`, as frames; whether there would be more, were
+    /// there less in `output`.
+    fn fill(&mut self, now_us: u64, stats: &mut Stats, output: &mut Vec<u8>) -> bool;
 
-    /// When [`Self::fill`] is to be called even if nothing happens before.
-    fn wake_at_us(&self) -> Option<u64>;
+    /// When [`Self::fill`], which has just been called, is to be called even if nothing happens
+    /// before.
+    fn wake_at_us(&self, now_us: u64) -> Option<u64>;
 
     /// Whether it waits for nothing that leaving the connection would lose.
     fn is_settled(&self) -> bool;

@@ -195,7 +195,7 @@ impl Role for Sender {
         }
     }
 
-    fn fill(&mut self, now_us: u64, stats: &mut Stats, output: &mut Vec<u8>) {
+    fn fill(&mut self, now_us: u64, stats: &mut Stats, output: &mut Vec<u8>) -> bool {
         while output.len() < OUTPUT_BYTES_MAX {
             // First what has been sent on an earlier connection, in its order.
             if let Some(send) = self.sends.get(self.written) {
@@ -206,7 +206,7 @@ impl Role for Sender {
                 continue;
             }
             let Some(time_us) = self.due_us(now_us) else {
-                break;
+                return false;
             };
             self.append(output, self.next_number(), time_us);
             self.sends.push_back(Send {
@@ -221,11 +221,12 @@ impl Role for Sender {
                 stats.lag.record(now_us - time_us);
             }
         }
+        true
     }
 
-    fn wake_at_us(&self) -> Option<u64> {
+    fn wake_at_us(&self, now_us: u64) -> Option<u64> {
         // The schedule's moments come from the pacer, which is finer than the runtime's timers.
-        (self.paused_until_us > self.plan.timeline.now_us()).then_some(self.paused_until_us)
+        (self.paused_until_us > now_us).then_some(self.paused_until_us)
     }
 
     fn is_settled(&self) -> bool {
@@ -343,6 +344,23 @@ mod tests {
         assert_eq!(stats.failures.get("inbox_full"), Some(&1));
         let until = sender.paused_until_us;
         assert!(sender.due_us(until - 1).is_none() && sender.due_us(until).is_some());
+        assert_eq!(sender.wake_at_us(until - 1), Some(until));
+        assert_eq!(sender.wake_at_us(until), None);
+    }
+
+    #[test]
+    fn a_sender_stops_at_a_full_output_and_goes_on_when_it_is_written() {
+        let (mut sender, mut stats) = (sender(Pace::Window(5000), 1), Stats::default());
+        sender.opened(None);
+        let mut output = Vec::new();
+        let now = sender.plan.timeline.now_us();
+        assert!(sender.fill(now, &mut stats, &mut output));
+        assert!((OUTPUT_BYTES_MAX..OUTPUT_BYTES_MAX + 500).contains(&output.len()));
+        output.clear();
+        while sender.fill(now, &mut stats, &mut output) {
+            output.clear();
+        }
+        assert_eq!(stats.sent.total, 5000);
     }
 
     #[test]

@@ -114,7 +114,13 @@ async fn serve<R: Role>(
                     return Ok(());
                 }
             }
-            _ => role.fill(now_us, &mut shards.of(*number), connection.output()),
+            _ => {
+                let more = role.fill(now_us, &mut shards.of(*number), connection.output());
+                connection.flush()?;
+                if more && connection.output().is_empty() {
+                    continue;
+                }
+            }
         }
         let move_us = told.as_ref().map(|told| {
             let settled_us = told.at_us + SETTLE_US;
@@ -124,7 +130,10 @@ async fn serve<R: Role>(
                 settled_us
             }
         });
-        let wake_us = [role.wake_at_us(), move_us].into_iter().flatten().min();
+        let wake_us = [role.wake_at_us(now_us), move_us]
+            .into_iter()
+            .flatten()
+            .min();
         if wake_us != armed_us {
             if let Some(at_us) = wake_us {
                 timer.as_mut().reset(timeline.instant(at_us));

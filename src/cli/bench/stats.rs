@@ -55,7 +55,6 @@ pub struct Percentiles {
     pub p50: u64,
     pub p90: u64,
     pub p99: u64,
-    #[serde(rename = "p99.9")]
     pub p99_9: u64,
     pub max: u64,
 }
