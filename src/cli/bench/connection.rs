@@ -118,15 +118,21 @@ impl Connection {
     /// May be dropped at any point.
     pub async fn turn(&mut self) -> Result<(), Failure> {
         self.flush()?;
-        if self.input.capacity() - self.input.len() < self.read_bytes {
-            self.input.reserve(self.read_bytes);
-        }
         let (mut reader, writer) = self.stream.split();
+        let (input, read_bytes) = (&mut self.input, self.read_bytes);
+        let read = async {
+            // Whoever only waits needs no room.
+            reader.readable().await?;
+            if input.capacity() - input.len() < read_bytes {
+                input.reserve(read_bytes);
+            }
+            reader.read_buf(input).await
+        };
         tokio::select! {
-            read = reader.read_buf(&mut self.input) => match read? {
+            read = read => match read? {
                 0 => return Err(Failure::new("eof", "the node ended the connection")),
-                bytes if bytes >= self.read_bytes => {
-                    self.read_bytes = READ_BYTES_MAX.min(self.read_bytes * 4);
+                bytes if bytes >= read_bytes => {
+                    self.read_bytes = READ_BYTES_MAX.min(read_bytes * 4);
                 }
                 _ => {}
             },
