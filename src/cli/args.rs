@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::bench::BenchArgs;
 use super::http::Target;
 use super::settings::Settings;
 use super::values::Span;
@@ -25,6 +26,7 @@ Try it:
   ringpost status --node http://127.0.0.1:7201      its members
   ringpost locate --node 127.0.0.1:7001 alice       who owns alice
   ringpost send --node 127.0.0.1:7001 --from bob --to alice 'hi'
+  ringpost bench --node 127.0.0.1:7001 --qos 0      a load test
 
 Exit codes: 0 done, 1 it did not work, 2 the command line or the configuration was refused."
 )]
@@ -40,6 +42,7 @@ pub enum Command {
     Locate(LocateArgs),
     Status(StatusArgs),
     Send(SendArgs),
+    Bench(Box<BenchArgs>),
 }
 
 /// Run one node of a cluster.

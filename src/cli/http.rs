@@ -3,6 +3,8 @@
 //! No TLS; it is for operators beside the cluster.
 
 use std::fmt::{self, Write as _};
+use std::io;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -50,6 +52,20 @@ impl Target {
             format!("/{path}")
         };
         Ok((Self::from_authority(authority).ok_or_else(bad)?, path))
+    }
+
+    /// Whether it is on this machine, by its address or by the name `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        address.map_or(self.host == "localhost", |address| address.is_loopback())
+    }
+
+    /// Opens a connection.
+    pub async fn dial(&self) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        // The last small frames before a close must not wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
     }
 
     fn from_authority(text: &str) -> Option<Self> {
@@ -150,7 +166,11 @@ pub async fn get(target: &Target, path: &str) -> Result<Answer, String> {
         .header(header::CONNECTION, "close")
         .body(Empty::new())
         .map_err(|error| error.to_string())?;
-    read(target, exchange(target, request).await?).await
+    read(
+        target,
+        exchange(target, connect(target).await?, request).await?,
+    )
+    .await
 }
 
 /// A WebSocket connection that puts fragments together.
@@ -165,6 +185,38 @@ pub enum Handshake {
 
 /// Asks for a path and an upgrade to WebSocket with the subprotocol `ringpost.v1.json`.
 pub async fn upgrade(target: &Target, path: &str) -> Result<Handshake, String> {
+    let stream = connect(target).await?;
+    let upgraded = match ask_upgrade(target, stream, path).await? {
+        Ok(upgraded) => upgraded,
+        Err(answer) => return Ok(Handshake::Refused(answer)),
+    };
+    let mut socket = WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client);
+    socket.set_max_message_size(MESSAGE_BYTES_MAX);
+    Ok(Handshake::Open(Box::new(FragmentCollector::new(socket))))
+}
+
+/// The same on a connection of the caller's, who gets it back, for frames of his own, with what
+/// has been read of it already. The error is an answer other than 101.
+pub async fn switch(
+    target: &Target,
+    stream: TcpStream,
+    path: &str,
+) -> Result<Result<(TcpStream, Bytes), Answer>, String> {
+    let upgraded = match ask_upgrade(target, stream, path).await? {
+        Ok(upgraded) => upgraded,
+        Err(answer) => return Ok(Err(answer)),
+    };
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| format!("the connection to {target} is not the one that was opened"))?;
+    Ok(Ok((parts.io.into_inner(), parts.read_buf)))
+}
+
+async fn ask_upgrade(
+    target: &Target,
+    stream: TcpStream,
+    path: &str,
+) -> Result<Result<Upgraded, Answer>, String> {
     let key = handshake::generate_key();
     let request = request(target, path)?
         .header(header::CONNECTION, "Upgrade")
@@ -174,9 +226,9 @@ pub async fn upgrade(target: &Target, path: &str) -> Result<Handshake, String> {
         .header(header::SEC_WEBSOCKET_PROTOCOL, "ringpost.v1.json")
         .body(Empty::new())
         .map_err(|error| error.to_string())?;
-    let response = exchange(target, request).await?;
+    let response = exchange(target, stream, request).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Handshake::Refused(read(target, response).await?));
+        return Ok(Err(read(target, response).await?));
     }
     let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT);
     if accept.is_none_or(|accept| accept.as_bytes() != accept_of(&key).as_bytes()) {
@@ -184,12 +236,8 @@ pub async fn upgrade(target: &Target, path: &str) -> Result<Handshake, String> {
             "{target} is not a WebSocket server: Sec-WebSocket-Accept is wrong"
         ));
     }
-    let upgraded = hyper::upgrade::on(response)
-        .await
-        .map_err(|error| broken(target, &error))?;
-    let mut socket = WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client);
-    socket.set_max_message_size(MESSAGE_BYTES_MAX);
-    Ok(Handshake::Open(Box::new(FragmentCollector::new(socket))))
+    let upgraded = hyper::upgrade::on(response).await;
+    upgraded.map(Ok).map_err(|error| broken(target, &error))
 }
 
 /// RFC 6455, section 4.2.2.
@@ -212,15 +260,16 @@ fn request(target: &Target, path: &str) -> Result<hyper::http::request::Builder,
         ))
 }
 
+async fn connect(target: &Target) -> Result<TcpStream, String> {
+    let stream = target.dial().await;
+    stream.map_err(|error| format!("cannot connect to {target}: {error}"))
+}
+
 async fn exchange(
     target: &Target,
+    stream: TcpStream,
     request: Request<Empty<Bytes>>,
 ) -> Result<Response<Incoming>, String> {
-    let stream = TcpStream::connect((target.host.as_str(), target.port))
-        .await
-        .map_err(|error| format!("cannot connect to {target}: {error}"))?;
-    // The last small frames before a close must not wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| broken(target, &error))?;
@@ -284,6 +333,22 @@ mod tests {
             "a/b",
         ] {
             assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_an_address_or_localhost() {
+        for (text, expected) in [
+            ("127.0.0.1:1", true),
+            ("127.9.8.7:1", true),
+            ("[::1]:1", true),
+            ("localhost:1", true),
+            ("10.0.0.1:1", false),
+            ("0.0.0.0:1", false),
+            ("localhost.example:1", false),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.is_loopback(), expected, "{text}");
         }
     }
 

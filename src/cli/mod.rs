@@ -1,8 +1,9 @@
-//! The command line: `serve`, `demo`, `locate`, `status` and `send`.
+//! The command line: `serve`, `demo`, `locate`, `status`, `send` and `bench`.
 //!
 //! Exit codes: 0 done, 1 it did not work, 2 refused before anything was tried.
 
 mod args;
+mod bench;
 mod convert;
 pub mod http;
 mod locate;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Locate(args) => on_runtime(locate::run(args)),
         Command::Status(args) => on_runtime(status::run(args)),
         Command::Send(args) => on_runtime(send::run(args)),
+        Command::Bench(args) => on_runtime(bench::run(*args)),
     }
 }
 

@@ -26,7 +26,7 @@ fn server(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
     (address, heads)
 }
 
-fn head_of(stream: &mut TcpStream) -> String {
+pub fn head_of(stream: &mut TcpStream) -> String {
     stream
         .set_read_timeout(Some(Duration::from_secs(10)))
         .unwrap();
@@ -173,7 +173,7 @@ fn websocket(
 }
 
 /// The head of the answer that accepts a handshake.
-fn switching(request: &str) -> String {
+pub fn switching(request: &str) -> String {
     let field = |name: &str| {
         let mut lines = request.lines().filter_map(|line| line.split_once(": "));
         lines
@@ -198,7 +198,7 @@ fn short_text_frame(text: &str) -> Vec<u8> {
 }
 
 /// The next text frame of a client, of up to 64 KiB; `None` when there is none.
-fn masked_text(stream: &mut TcpStream) -> Option<serde_json::Value> {
+pub fn masked_text(stream: &mut TcpStream) -> Option<serde_json::Value> {
     let mut head = [0; 2];
     stream.read_exact(&mut head).ok()?;
     if head[0] != 0x81 {

@@ -1,9 +1,13 @@
 //! The `ringpost` command as a user runs it: help, configuration, refusals, exit codes.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
+mod bench_node;
 mod clients;
 mod configuration;
 mod serving;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::process::{Command, Output, Stdio};
 

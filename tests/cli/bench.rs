@@ -1,0 +1,329 @@
+//! `bench`: against a cluster that keeps its promises, and against nodes that do not.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::bench_node::{Act, Node, message, node};
+use crate::support::Cluster;
+use crate::{output, ringpost};
+
+/// Runs it against all nodes of a cluster of three; its report.
+fn report(flags: &str) -> Value {
+    let cluster = Cluster::of(3, &[]);
+    let nodes: Vec<_> = cluster
+        .nodes
+        .iter()
+        .map(|node| node.listen.to_string())
+        .collect();
+    let line = format!("bench --node {} --json {flags}", nodes.join(","));
+    let (code, out, error) = output(&mut ringpost(&line));
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Runs it for a short time with one sender and one receiver.
+fn run_against(node: &Node, duration: &str) -> (i32, Value, String) {
+    let Node { address, .. } = node;
+    let line = format!(
+        "bench --node {address} --senders 1 --receivers 1 --window 1 --warmup 0 \
+         --duration {duration} --grace 300ms --json"
+    );
+    let (code, out, error) = output(&mut ringpost(&line));
+    (code, serde_json::from_str(&out).unwrap_or_default(), error)
+}
+
+fn number(report: &Value, pointer: &str) -> u64 {
+    let value = report.pointer(pointer);
+    value
+        .and_then(Value::as_u64)
+        .unwrap_or_else(|| panic!("no number at {pointer}: {report}"))
+}
+
+/// What holds for every report on messages of a cluster that loses nothing.
+fn assert_whole(report: &Value) {
+    let total = |name: &str| number(report, &format!("/total/{name}"));
+    let measured = |name: &str| number(report, &format!("/measured/{name}"));
+    assert_eq!(total("failed"), 0, "{report}");
+    assert_eq!(total("unanswered"), 0, "{report}");
+    assert_eq!(total("sent"), total("accepted"), "{report}");
+    assert_eq!(total("sent"), total("delivered"), "{report}");
+    for never in ["lost", "repeated", "redelivered", "out_of_order", "foreign"] {
+        assert_eq!(total(never), 0, "{never}: {report}");
+    }
+    for some in ["sent", "accepted", "delivered"] {
+        assert!(
+            measured(some) > 0 && measured(some) < total(some),
+            "{report}"
+        );
+        let rate = report["measured"][format!("{some}_per_s")]
+            .as_f64()
+            .unwrap();
+        let seconds = report["measured"]["seconds"].as_f64().unwrap();
+        let product = (rate * seconds).round().to_string();
+        assert_eq!(product, measured(some).to_string());
+    }
+    for latency in ["receipt", "delivery"] {
+        let at = |name: &str| number(report, &format!("/latency_us/{latency}/{name}"));
+        assert!(at("p50") > 0 && at("p50") <= at("p99") && at("p99") <= at("max"));
+        assert!(at("count") > 0 && at("count") <= total("sent"), "{report}");
+    }
+}
+
+#[test]
+fn a_closed_loop_loses_nothing_and_its_numbers_add_up() {
+    let report = report(
+        "--qos 0 --senders 5 --receivers 20 --window 4 --warmup 200ms --duration 1s --seed 7",
+    );
+    assert_whole(&report);
+    assert_eq!(report["mode"], "closed");
+    assert_eq!(number(&report, "/seed"), 7);
+    assert_eq!(number(&report, "/connections/opened"), 25);
+    let redirects = number(&report, "/connections/redirects");
+    assert!((1..25).contains(&redirects), "{report}");
+    assert_eq!(number(&report, "/connections/reconnects"), 0);
+}
+
+#[test]
+fn an_open_loop_holds_its_rate() {
+    let report = report(
+        "--mode open --rate 500 --qos 0 --senders 5 --receivers 5 --warmup 200ms --duration 1s",
+    );
+    assert_whole(&report);
+    assert_eq!(number(&report, "/rate"), 500);
+    // 1.2 s; the last one or two may be due too late to be sent before the end.
+    let (sent, not_sent) = (
+        number(&report, "/total/sent"),
+        number(&report, "/total/not_sent"),
+    );
+    assert_eq!(sent + not_sent, 600, "{report}");
+    assert!(not_sent < 100, "{report}");
+    assert!(number(&report, "/latency_us/send_lag/count") > 0);
+}
+
+#[test]
+fn idle_connections_are_held_to_the_end() {
+    let report = report("--mode idle --connections 100 --connect-rate 500 --duration 1s");
+    for name in ["tried", "opened", "held"] {
+        assert_eq!(number(&report, &format!("/{name}")), 100, "{report}");
+    }
+    assert_eq!(number(&report, "/failed"), 0);
+    assert!(
+        (1..100).contains(&number(&report, "/redirects")),
+        "{report}"
+    );
+    assert!(
+        report["opening_seconds"].as_f64().unwrap() >= 0.19,
+        "{report}"
+    );
+}
+
+#[test]
+fn a_storm_measures_every_handshake() {
+    let report = report("--mode storm --connections 200 --connect-concurrency 20");
+    for name in ["tried", "opened", "held", "handshake_us/count"] {
+        assert_eq!(number(&report, &format!("/{name}")), 200, "{report}");
+    }
+    assert!(number(&report, "/handshake_us/p50") > 0);
+    assert!(
+        (1..200).contains(&number(&report, "/redirects")),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_target_off_this_machine_is_refused_without_yes() {
+    let line = "bench --node 127.0.0.1:1,192.0.2.1:7001";
+    let (code, out, error) = output(&mut ringpost(line));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(
+        error.contains("192.0.2.1:7001 is not on this machine") && error.contains("--yes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_dead_target_is_a_sentence_and_exit_code_1() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    for flags in ["", "--mode storm --connections 3 --json"] {
+        let (code, out, error) = output(&mut ringpost(&format!("bench --node {free} {flags}")));
+        assert_eq!(code, 1, "{out}");
+        assert!(
+            error.contains(&format!("cannot connect to {free}")),
+            "{error}"
+        );
+        if flags.contains("storm") {
+            let report: Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(number(&report, "/failures/refused"), 3);
+        }
+    }
+}
+
+#[test]
+fn a_cluster_without_qos_1_is_told_from_one_that_fails() {
+    let (code, report, error) = run_against(&node(|_| Act::Fail("unsupported")), "300ms");
+    assert_eq!((code, report), (1, Value::Null));
+    assert!(error.contains("does not know qos 1"), "{error}");
+    let (code, report, error) = run_against(&node(|_| Act::Fail("inbox_full")), "300ms");
+    assert!(code == 1 && error.contains("inbox_full"), "{error}");
+    let failed = number(&report, "/total/failed");
+    assert_eq!(failed, number(&report, "/failures/inbox_full"));
+    // It does not spin: there is a pause after a failure.
+    assert!((1..=31).contains(&failed), "{report}");
+}
+
+#[test]
+fn a_message_that_was_accepted_and_never_came_is_lost() {
+    let every_second = |send: &Value| {
+        let odd = send["body"]["n"].as_u64().unwrap() % 2 == 1;
+        Act::Deliver(if odd { vec![] } else { vec![message(send)] })
+    };
+    let (code, report, error) = run_against(&node(every_second), "300ms");
+    assert!(code == 1 && error.contains("messages were lost"), "{error}");
+    let total = |name: &str| number(&report, &format!("/total/{name}"));
+    assert!(total("lost") > 0, "{report}");
+    assert_eq!(total("lost") + total("delivered"), total("accepted"));
+}
+
+#[test]
+fn repeats_and_wrong_order_are_found() {
+    let twice = |send: &Value| Act::Deliver(vec![message(send), message(send)]);
+    let (code, report, _) = run_against(&node(twice), "300ms");
+    let repeated = number(&report, "/total/repeated");
+    assert!(code == 1 && repeated > 0, "{report}");
+    assert_eq!(repeated, number(&report, "/total/delivered"));
+    assert_eq!(number(&report, "/total/lost"), 0);
+
+    let mut kept = None;
+    let swapped = move |send: &Value| {
+        let before = kept.take();
+        if before.is_none() {
+            kept = Some(message(send));
+        }
+        Act::Deliver(before.map_or(vec![], |before| vec![message(send), before]))
+    };
+    let (code, report, _) = run_against(&node(swapped), "300ms");
+    assert!(
+        code == 1 && number(&report, "/total/out_of_order") > 0,
+        "{report}"
+    );
+    assert_eq!(number(&report, "/total/repeated"), 0);
+}
+
+#[test]
+fn what_has_no_receipt_when_a_connection_breaks_is_sent_again_under_its_id() {
+    let sends = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sends);
+    let broken_once = move |send: &Value| {
+        let mut seen = seen.lock().unwrap();
+        seen.push(send.clone());
+        if seen.len() == 3 {
+            Act::Break
+        } else {
+            Act::Deliver(vec![message(send)])
+        }
+    };
+    let (code, report, error) = run_against(&node(broken_once), "300ms");
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(number(&report, "/connections/reconnects"), 1);
+    assert_eq!(number(&report, "/total/lost"), 0);
+    let sends = sends.lock().unwrap();
+    assert!(sends.len() > 4, "{sends:?}");
+    assert_eq!(sends[2], sends[3]);
+    let mut numbers: Vec<_> = sends.iter().map(|send| &send["body"]["n"]).collect();
+    numbers.remove(2);
+    assert!((0..numbers.len()).all(|n| *numbers[n] == n), "{numbers:?}");
+}
+
+#[test]
+fn a_sender_that_is_told_to_move_does_and_loses_nothing() {
+    let mut sends = 0;
+    let moving = move |send: &Value| {
+        sends += 1;
+        if sends == 3 {
+            Act::MoveSender
+        } else {
+            Act::Deliver(vec![message(send)])
+        }
+    };
+    let node = node(moving);
+    let (code, report, error) = run_against(&node, "300ms");
+    assert_eq!(code, 0, "{error}");
+    for name in ["moves", "reconnects"] {
+        assert_eq!(number(&report, &format!("/connections/{name}")), 1);
+    }
+    assert!(number(&report, "/total/delivered") > 3, "{report}");
+    let handshakes = node.handshakes.lock().unwrap();
+    assert_eq!(handshakes.len(), 3);
+    assert_eq!(handshakes[2], "GET /ws?user=u-s0&hop=1 HTTP/1.1");
+}
+
+#[test]
+fn a_receiver_acknowledges_and_comes_again_with_its_position() {
+    let acks = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&acks);
+    let (mut offset, mut moved) = (0, false);
+    let positioned = move |request: &Value| {
+        if request["type"] == "ack" {
+            seen.lock().unwrap().push(request.clone());
+            return Act::Ignore;
+        }
+        if offset == 70 && !moved {
+            moved = true;
+            return Act::MoveReceiver;
+        }
+        offset += 1;
+        let mut message = message(request);
+        message["epoch"] = json!("e-1");
+        message["offset"] = json!(offset);
+        Act::Deliver(vec![message])
+    };
+    let node = node(positioned);
+    let (code, report, error) = run_against(&node, "1s");
+    assert_eq!(code, 0, "{error} {report}");
+    let acks = acks.lock().unwrap();
+    let first = json!({"type": "ack", "stream": "inbox", "epoch": "e-1", "offset": 64});
+    assert_eq!(acks.first(), Some(&first), "{report}");
+    let handshakes = node.handshakes.lock().unwrap();
+    assert_eq!(
+        handshakes[2],
+        "GET /ws?user=u-r0&hop=1&epoch=e-1&offset=70 HTTP/1.1"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_a_report_of_what_there_is() {
+    let Node { address, .. } = node(|send| Act::Deliver(vec![message(send)]));
+    let line = format!(
+        "bench --node {address} --senders 1 --receivers 1 --warmup 0 --duration 1h --progress \
+         --json"
+    );
+    let mut command = ringpost(&line);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut progress = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    lines.read_line(&mut progress).unwrap();
+    assert!(progress.contains("delivered/s"), "{progress}");
+    let id = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["interrupted"], true);
+    assert!(number(&report, "/measured/delivered") > 0);
+    assert!(report["measured"]["seconds"].as_f64().unwrap() < 600.0);
+}
