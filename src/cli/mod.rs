@@ -4,7 +4,6 @@
 
 mod args;
 mod convert;
-pub mod http;
 mod locate;
 mod merge;
 pub mod output;
