@@ -118,12 +118,11 @@ impl Driver {
 
     /// Runs until the client has ended, or nobody has it any more.
     pub async fn run(mut self, abandoned: CancellationToken) {
+        let _done = self.shared.done.clone().drop_guard();
         tokio::select! {
             () = self.drive() => {}
             () = abandoned.cancelled() => {}
         }
-        self.shared.done.cancel();
-        self.shared.news.notify_waiters();
     }
 
     async fn drive(&mut self) {

@@ -81,7 +81,7 @@ pub enum Error {
         url: String,
     },
     /// The server closed the connection.
-    #[error("{node} closed the connection with {code} {reason}")]
+    #[error("{node} closed the connection with {code}{}{reason}", if .reason.is_empty() { "" } else { ": " })]
     Closed {
         /// Who closed.
         node: Target,
