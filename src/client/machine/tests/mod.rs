@@ -2,6 +2,7 @@
 
 mod connecting;
 mod moving;
+mod random;
 mod sending;
 
 use std::sync::Arc;
