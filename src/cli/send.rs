@@ -44,7 +44,8 @@ pub async fn run(args: SendArgs) -> Outcome {
 
 async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
     let mut options = Options::for_user(&args.from);
-    options.connect_timeout = args.timeout.0;
+    // One limit for everything, and that is this command's own.
+    options.connect_timeout = args.timeout.0.saturating_mul(2);
     // Messages to the sender are not for this command; they are left to its next connection.
     options.auto_ack = false;
     let client = Client::connect(&args.node.to_string(), options)

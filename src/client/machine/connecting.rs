@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use super::liveness::{Beat, Liveness};
-use super::{ConnectionId, Machine, Output};
+use super::{ConnectionId, Machine, Output, WAIT_MAX, after};
 use crate::client::address::{Target, encoded};
 use crate::client::error::Error;
 use crate::client::event::{Event, Position};
@@ -92,13 +92,15 @@ pub(super) struct Leaving {
 
 impl Route {
     pub fn new(nodes: Vec<Target>, options: &Options) -> Self {
-        let first = options.backoff_first.max(options.backoff_min);
+        let min = options.backoff_min.min(WAIT_MAX);
+        let first = options.backoff_first.clamp(min, WAIT_MAX);
+        let max = options.backoff_max.clamp(first, WAIT_MAX);
         Self {
             nodes,
             next: 0,
             tried: 0,
             definite: 0,
-            backoff: Backoff::spread(options.backoff_min, first, options.backoff_max.max(first)),
+            backoff: Backoff::spread(min, first, max),
         }
     }
 }
@@ -221,7 +223,7 @@ impl Machine {
         self.attempt = Attempt::Running(Box::new(Trial {
             connection,
             target,
-            by: now + self.options.connect_timeout,
+            by: after(now, self.options.connect_timeout),
             redirects,
             origin,
             rejected: None,
@@ -290,7 +292,7 @@ impl Machine {
             now
         } else {
             self.route.tried = 0;
-            now + self.backoff()
+            after(now, self.backoff())
         };
         self.attempt = Attempt::Waiting(until);
     }
@@ -319,7 +321,7 @@ impl Machine {
             (Attempt::None, None) => {
                 self.route.tried = 0;
                 retry_in = self.backoff();
-                self.attempt = Attempt::Waiting(now + retry_in);
+                self.attempt = Attempt::Waiting(after(now, retry_in));
             }
             (Attempt::Waiting(until), None) => retry_in = until.saturating_duration_since(now),
             (Attempt::Running(_), _) => {}

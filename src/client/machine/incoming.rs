@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::connecting::{Attempt, Move, Trial};
-use super::{Input, Machine, Output, Phase, Reply};
+use super::{Input, Machine, Output, Phase, Reply, WAIT_MAX, after};
 use crate::client::error::{Error, Failure, SendError};
 use crate::client::event::{Event, Message, Receipt};
 use crate::client::messages::{self, Redirect, Said, Welcome};
@@ -53,7 +53,7 @@ impl Machine {
                     reason,
                     after_ms,
                 } = redirect;
-                let at = now + Duration::from_millis(after_ms.unwrap_or(0));
+                let at = after(now, Duration::from_millis(after_ms.unwrap_or(0)));
                 if let Some(current) = &mut self.current {
                     let from = current.target.clone();
                     current.moving = Some(Move {
@@ -127,7 +127,7 @@ impl Machine {
         let heartbeat = welcome
             .heartbeat_ms
             .map_or(HEARTBEAT, Duration::from_millis);
-        let heartbeat = heartbeat.max(Duration::from_millis(1));
+        let heartbeat = heartbeat.clamp(Duration::from_millis(1), WAIT_MAX);
         let message_bytes_max = welcome.max_message_bytes.unwrap_or(usize::MAX);
         self.take_over(now, trial, heartbeat, message_bytes_max);
         self.events.notice(Event::Connected {

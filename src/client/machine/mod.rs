@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -85,6 +85,14 @@ pub(super) enum Output {
 pub(super) enum Reply {
     Receipt(Receipt),
     Presence(HashMap<String, bool>),
+}
+
+/// No wait is longer, so that no time that somebody names can overflow.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// So much later.
+fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(WAIT_MAX)
 }
 
 /// Whether the client goes on.
@@ -188,7 +196,7 @@ impl Machine {
     /// Ends the client once all requests have their replies, or the time for that is over.
     pub fn close(&mut self, now: Instant) {
         if self.phase == Phase::Running {
-            self.phase = Phase::Closing(now + self.options.close_timeout);
+            self.phase = Phase::Closing(after(now, self.options.close_timeout));
             self.close_if_done();
         }
     }

@@ -5,9 +5,6 @@ mod moving;
 mod random;
 mod sending;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use super::*;
 use crate::client::event::Message;
 
@@ -289,4 +286,40 @@ fn complaints_and_unknown_messages_are_told_and_harm_nothing() {
     );
     script.message(first, "1", None);
     assert_eq!(script.messages(), ["1"]);
+}
+
+#[test]
+fn no_time_that_is_named_is_too_long() {
+    let (mut script, first) = Script::welcomed(|options| {
+        options.connect_timeout = Duration::MAX;
+        options.close_timeout = Duration::MAX;
+        options.backoff_first = Duration::MAX;
+    });
+    let later = format!(
+        r#"{{"type":"redirect","url":"/ws","reason":"moved","after_ms":{0}}}"#,
+        u64::MAX
+    );
+    script.text(first, &later);
+    script.request("1", true);
+    script.machine.close(script.now);
+    script.broken(first);
+    assert!(script.machine.next_deadline().is_some());
+
+    let (mut script, first) = Script::welcomed(|options| {
+        options.backoff_min = Duration::MAX;
+        options.backoff_first = Duration::MAX;
+        options.backoff_max = Duration::MAX;
+    });
+    script.broken(first);
+    script.pass_to_deadline();
+    script.connects_to("a:1");
+
+    let next = format!(
+        r#"{{"type":"welcome","node":"n","heartbeat_ms":{}}}"#,
+        u64::MAX
+    );
+    let mut script = Script::of(&["a:1"], |_| {});
+    let connection = script.connects_to("a:1");
+    script.text(connection, &next);
+    assert!(script.machine.next_deadline().is_some());
 }
