@@ -131,6 +131,13 @@ impl CloseCode {
     }
 }
 
+/// Whether a client whose connection was closed with this code is to connect again. A connection
+/// that ends without a close counts as 1006, a close without a code as 1005.
+#[must_use]
+pub const fn close_means_reconnect(code: u16) -> bool {
+    matches!(code, 1001 | 1006 | 1012 | 1013 | 3000..=4499)
+}
+
 /// Why a node that ran has ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use ringpost::client::Target;
 
 use super::bench::BenchArgs;
-use super::http::Target;
 use super::settings::Settings;
 use super::values::Span;
 

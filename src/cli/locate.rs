@@ -3,14 +3,15 @@
 use std::process::ExitCode;
 
 use hyper::StatusCode;
+use ringpost::client::{encoded, http};
 use ringpost::id::UserId;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::Outcome;
 use super::args::LocateArgs;
 use super::output::{complain, print};
 use super::table::table;
-use super::{Outcome, http};
 
 #[derive(Deserialize)]
 struct Located {
@@ -52,8 +53,10 @@ pub async fn run(args: LocateArgs) -> Outcome {
 
 async fn locate(args: &LocateArgs, user: &str) -> Result<(Located, String), String> {
     UserId::new(user).map_err(|error| format!("that is no user id: {error}"))?;
-    let path = format!("/locate?user={}", http::encoded(user));
-    let answer = http::get(&args.node, &path).await?;
+    let path = format!("/locate?user={}", encoded(user));
+    let answer = http::get(&args.node, &path)
+        .await
+        .map_err(|error| error.to_string())?;
     match answer.status {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => {

@@ -5,7 +5,6 @@
 mod args;
 mod bench;
 mod convert;
-pub mod http;
 mod locate;
 mod merge;
 pub mod output;

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use hyper::StatusCode;
+use ringpost::client::http;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::Outcome;
 use super::args::StatusArgs;
 use super::output::{print, printable};
 use super::table::table;
-use super::{Outcome, http};
 
 #[derive(Deserialize)]
 struct Cluster {
@@ -54,7 +55,9 @@ pub async fn run(args: StatusArgs) -> Outcome {
 }
 
 async fn ask(args: &StatusArgs) -> Result<bytes::Bytes, String> {
-    let answer = http::get(&args.node, "/v1/cluster").await?;
+    let answer = http::get(&args.node, "/v1/cluster")
+        .await
+        .map_err(|error| error.to_string())?;
     match answer.status {
         StatusCode::OK => Ok(answer.body),
         StatusCode::NOT_FOUND => Err(format!(

@@ -9,6 +9,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Backoff {
     min: Duration,
+    first: Duration,
     max: Duration,
     ceiling: Duration,
 }
@@ -17,11 +18,21 @@ impl Backoff {
     /// Starts at `min`.
     #[must_use]
     pub fn new(min: Duration, max: Duration) -> Self {
-        assert!(min <= max, "a backoff's least wait is at most its longest");
+        Self::spread(min, min, max)
+    }
+
+    /// Starts anywhere from `min` to `first`: many that begin together do not come back together.
+    #[must_use]
+    pub fn spread(min: Duration, first: Duration, max: Duration) -> Self {
+        assert!(
+            min <= first && first <= max,
+            "a backoff's least wait is at most its first, and that at most its longest"
+        );
         Self {
             min,
+            first,
             max,
-            ceiling: min,
+            ceiling: first,
         }
     }
 
@@ -35,7 +46,7 @@ impl Backoff {
 
     /// It worked: start over.
     pub fn reset(&mut self) {
-        self.ceiling = self.min;
+        self.ceiling = self.first;
     }
 }
 
@@ -54,5 +65,15 @@ mod tests {
         assert_eq!(backoff.next(u32::MAX), max);
         backoff.reset();
         assert_eq!(backoff.next(u32::MAX), min);
+    }
+
+    #[test]
+    fn the_first_wait_of_many_is_spread() {
+        let (min, first) = (Duration::ZERO, Duration::from_secs(1));
+        let mut backoff = Backoff::spread(min, first, Duration::from_secs(8));
+        assert_eq!(backoff.next(u32::MAX / 2).as_millis(), 500);
+        assert_eq!(backoff.next(u32::MAX), first * 2);
+        backoff.reset();
+        assert_eq!(backoff.next(0), min);
     }
 }

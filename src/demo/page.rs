@@ -12,12 +12,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ringpost::client::Target;
+use ringpost::client::http;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::guard::Guard;
 use super::machine::{Machine, Refused, State};
-use crate::cli::http::{self, Target};
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after `accept` failed: most likely there are no file descriptors left.

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 
 use super::template::BODY_BYTES_MIN;
-use crate::cli::http::Target;
 use crate::cli::values::Span;
+use ringpost::client::Target;
 
 /// Headings of the help.
 const MESSAGES: &str = "Messages (closed and open)";

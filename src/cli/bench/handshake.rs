@@ -1,5 +1,6 @@
 //! How a session of the load test is opened, redirects included.
 
+use std::io;
 use std::time::Duration;
 
 use hyper::{StatusCode, header};
@@ -7,7 +8,8 @@ use tokio::time::timeout;
 
 use super::connection::{Connection, Failure, io_code};
 use super::messages::{Incoming, Position};
-use crate::cli::http::{self, Answer, Target};
+use ringpost::client::http::{Answer, Handshake, upgrade};
+use ringpost::client::{Error, Target, encoded};
 
 /// How often a redirect is followed. One is usual: whoever comes with `hop` is not sent on.
 const REDIRECTS_MAX: u32 = 5;
@@ -57,12 +59,12 @@ impl Route {
         redirected: Option<&str>,
     ) -> Result<Opened, Failure> {
         let mut target = self.nodes[node % self.nodes.len()].clone();
-        let mut path = format!("/ws?user={}&redirect=http", http::encoded(user));
+        let mut path = format!("/ws?user={}&redirect=http", encoded(user));
         if let Some(url) = redirected {
             (target, path) = self.follow(&target, url)?;
         }
         if let Some(Position { epoch, offset }) = position {
-            path = format!("{path}&epoch={}&offset={offset}", http::encoded(epoch));
+            path = format!("{path}&epoch={}&offset={offset}", encoded(epoch));
         }
         for redirects in 0..=REDIRECTS_MAX {
             let url = match begin(&target, &path).await? {
@@ -83,7 +85,8 @@ impl Route {
 
     fn follow(&self, from: &Target, url: &str) -> Result<(Target, String), Failure> {
         let bad = |sentence| Failure::new("redirect", sentence);
-        let (target, path) = from.resolve(url).map_err(bad)?;
+        let resolved = from.resolve(url);
+        let (target, path) = resolved.ok_or_else(|| bad(format!("{from} redirects to {url:?}")))?;
         if self.anywhere || target.is_loopback() {
             return Ok((target, path));
         }
@@ -102,15 +105,18 @@ enum Begun {
 
 /// One handshake, up to the first message.
 async fn begin(target: &Target, path: &str) -> Result<Begun, Failure> {
-    let stream = target.dial().await.map_err(|error| {
-        let sentence = format!("cannot connect to {target}: {error}");
-        Failure::new(io_code(&error), sentence)
-    })?;
     let odd = |sentence| Failure::new("handshake", sentence);
-    let switched = http::switch(target, stream, path).await.map_err(odd)?;
-    let (stream, read) = match switched {
-        Ok(switched) => switched,
-        Err(answer) => return location(target, &answer).map(Begun::Redirected),
+    let handshake = upgrade(target, path, None).await;
+    let handshake = handshake.map_err(|error| match &error {
+        Error::Connect { os_error, .. } => {
+            let code = os_error.map_or("io", |code| io_code(&io::Error::from_raw_os_error(code)));
+            Failure::new(code, error.to_string())
+        }
+        _ => odd(error.to_string()),
+    })?;
+    let (stream, read) = match handshake {
+        Handshake::Open(stream, read) => (stream, read),
+        Handshake::Refused(answer) => return location(target, &answer).map(Begun::Redirected),
     };
     let mut connection = Connection::new(stream, &read);
     let mut begun = None;

@@ -1,4 +1,4 @@
-//! The strict, incremental decoder of frames from a client.
+//! The strict, incremental decoder of frames from the other side.
 
 use bytes::Bytes;
 use fastwebsockets::{OpCode, unmask};
@@ -28,9 +28,9 @@ const HEAD_BYTES_MAX: usize = 2 + 8 + MASK_BYTES;
 /// has arrived, so that a header alone costs the server nothing. A guess: a page of memory.
 const ANNOUNCED_BYTES_MAX: usize = 4096;
 
-/// A strict decoder of what one client sends, whatever pieces it arrives in.
+/// A strict decoder of what one client, or a server, sends, whatever pieces it arrives in.
 ///
-/// It refuses everything RFC 6455 lets a server refuse, as soon as the byte that is wrong is there.
+/// It refuses everything RFC 6455 lets a server, or a client, refuse, as soon as the byte that is wrong is there.
 /// Each byte is consumed once and its effect kept, so a caller may stop between any two calls.
 /// Between messages it owns no heap memory.
 #[derive(Debug, Default)]
@@ -50,6 +50,15 @@ pub struct Decoder {
 struct Head {
     bytes: [u8; HEAD_BYTES_MAX],
     filled: u8,
+    sender: Sender,
+}
+
+/// Whose frames these are: a client masks all of its own, a server none (RFC 6455, 5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Sender {
+    #[default]
+    Client,
+    Server,
 }
 
 /// A frame whose header is complete and has been found good.
@@ -77,10 +86,18 @@ struct Message {
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a connection.
+    /// A decoder of a client's frames, at the beginning of a connection.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A decoder of a server's frames, at the beginning of a connection.
+    #[must_use]
+    pub fn of_server() -> Self {
+        let mut decoder = Self::default();
+        decoder.head.sender = Sender::Server;
+        decoder
     }
 
     /// Whether the last byte consumed was the last of a message or of a control frame outside one:
@@ -320,13 +337,26 @@ impl Head {
         }
     }
 
+    fn mask_bytes(&self) -> usize {
+        match self.sender {
+            Sender::Client => MASK_BYTES,
+            Sender::Server => 0,
+        }
+    }
+
     fn is_complete(&self) -> bool {
-        self.filled() >= 2 && self.filled() == self.length_end() + MASK_BYTES
+        self.filled() >= 2 && self.filled() == self.length_end() + self.mask_bytes()
     }
 
     fn check_second_byte(&self) -> Result<(), Violation> {
-        if self.bytes[1] & MASKED == 0 {
-            return Err(Violation::protocol("frame of a client without a mask"));
+        match (self.sender, self.bytes[1] & MASKED != 0) {
+            (Sender::Client, false) => {
+                return Err(Violation::protocol("frame of a client without a mask"));
+            }
+            (Sender::Server, true) => {
+                return Err(Violation::protocol("frame of a server with a mask"));
+            }
+            (Sender::Client, true) | (Sender::Server, false) => {}
         }
         let opcode = self.opcode()?;
         if is_control(opcode) && self.short_length() >= LENGTH_16 {
@@ -359,10 +389,11 @@ impl Head {
         usize::try_from(length).map_err(|_| Violation::too_big("message too large"))
     }
 
+    /// The masking key; zeros, which change nothing, where there is none.
     fn mask(&self) -> [u8; MASK_BYTES] {
         let mut mask = [0; MASK_BYTES];
-        let start = self.length_end();
-        mask.copy_from_slice(&self.bytes[start..start + MASK_BYTES]);
+        let (start, length) = (self.length_end(), self.mask_bytes());
+        mask[..length].copy_from_slice(&self.bytes[start..start + length]);
         mask
     }
 }

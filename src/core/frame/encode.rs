@@ -1,10 +1,10 @@
 //! Frames to clients, header and payload in one piece of memory.
 //!
 //! They carry no mask and no state, so one frame can be queued for any number of sessions by cloning
-//! its [`Bytes`]. Messages are never fragmented.
+//! its [`Bytes`]. Messages are never fragmented. [`masked`] makes a client's frame of each.
 
 use bytes::Bytes;
-use fastwebsockets::{Frame, OpCode, Payload};
+use fastwebsockets::{Frame, OpCode, Payload, unmask};
 
 use super::{CLOSE_REASON_BYTES_MAX, CONTROL_BYTES_MAX};
 
@@ -50,6 +50,24 @@ pub fn close(code: Option<u16>, reason: &str) -> Bytes {
         ),
         None => control(OpCode::Close, &[]),
     }
+}
+
+/// The frame as a client has to send it: masked with this key, which must be a new one for each
+/// frame and not to be foreseen (RFC 6455, 5.3).
+pub fn masked(frame: &[u8], key: [u8; 4]) -> Bytes {
+    let head_bytes = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let (head, payload) = frame.split_at(head_bytes);
+    let mut bytes = Vec::with_capacity(frame.len() + key.len());
+    bytes.extend_from_slice(head);
+    bytes[1] |= 0x80;
+    bytes.extend_from_slice(&key);
+    bytes.extend_from_slice(payload);
+    unmask(&mut bytes[head_bytes + key.len()..], key);
+    Bytes::from(bytes)
 }
 
 fn cut_reason(reason: &str) -> &str {

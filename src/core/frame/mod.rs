@@ -1,8 +1,8 @@
 //! The WebSocket frame layer as a pure state machine: bytes in, whole messages out, and back.
 //!
-//! The server's side of RFC 6455 without extensions: frames from clients are masked and decoded by
-//! [`Decoder`], frames to clients are not masked, so [`encode`] gives [`Bytes`] that many sessions
-//! can share. Nothing here reads, writes or waits.
+//! RFC 6455 without extensions: frames from clients are masked and decoded by [`Decoder`], frames to
+//! clients are not masked, so [`encode`] gives [`Bytes`] that many sessions can share. The client of
+//! this crate is the same with the sides exchanged. Nothing here reads, writes or waits.
 
 mod decode;
 pub mod encode;

@@ -441,3 +441,44 @@ fn tiny_fragments_reserve_no_more_than_twice_what_arrived() {
         assert!(decoder.heap_bytes() <= 2 * count);
     }
 }
+
+#[test]
+fn frames_of_a_server_are_decoded_without_a_mask_in_any_pieces() {
+    let stream = [
+        encode::text("grüße".as_bytes()),
+        encode::ping(b"p"),
+        encode::binary(&vec![7; 70_000]),
+        encode::text(b""),
+        encode::close(Some(4307), "there"),
+    ]
+    .concat();
+    let expected = vec![
+        Event::Text(Bytes::from("grüße")),
+        Event::Ping(Bytes::from("p")),
+        Event::Binary(Bytes::from(vec![7; 70_000])),
+        Event::Text(Bytes::new()),
+        Event::Close(Some((4307, "there".to_owned()))),
+    ];
+    for piece in [1, 3, stream.len()] {
+        let pieces = stream.chunks(piece);
+        let decoded = decode_pieces(&mut Decoder::of_server(), &LIMITS, pieces);
+        assert_eq!(decoded, (expected.clone(), None));
+    }
+}
+
+#[test]
+fn a_server_that_masks_breaks_the_protocol() {
+    let frame = frame(0x81, b"hi");
+    let (events, violation) = decode_pieces(&mut Decoder::of_server(), &LIMITS, [&frame[..]]);
+    assert_eq!(events, []);
+    assert_eq!(violation.map(|violation| violation.code), Some(Protocol));
+}
+
+#[test]
+fn a_frame_that_is_masked_afterwards_is_a_frame_of_a_client() {
+    for length in [0, 2, 126, 70_000] {
+        let payload = vec![5; length];
+        let masked = encode::masked(&encode::binary(&payload), MASK);
+        assert_eq!(masked[..], frame(0x82, &payload)[..]);
+    }
+}
