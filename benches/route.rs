@@ -8,7 +8,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use prost::Message as _;
 use ringpost::core::frame::{Decoder, FrameLimits, encode};
-use ringpost::core::peer::{Envelope, Request};
+use ringpost::core::peer::{Content, Envelope, Request};
 use ringpost::core::protocol::{self, reply};
 use ringpost::core::ring::Seed;
 use ringpost::core::view::{Member, MemberState, View};
@@ -20,6 +20,7 @@ const REQUEST: &str = r#"{"type":"send","id":"0d7f9a62-5b0e-4f0a-9d50-8f1f6a2f5d
 
 fn view() -> View {
     let members = (0..NODES).map(|n| Member {
+        revision: 0,
         id: NodeId::new(&format!("node-{n}")).expect("a good id"),
         generation: Generation(1),
         peer: Arc::from("127.0.0.1:7101"),
@@ -37,7 +38,9 @@ fn envelope() -> Envelope {
         to: UserId::new("user-123456").expect("a good id"),
         from: UserId::new("user-654321").expect("a good id"),
         id: "0d7f9a62-5b0e-4f0a-9d50-8f1f6a2f5d11".into(),
-        body: Bytes::from_static(br#"{"text":"hello there, this is a message of usual size"}"#),
+        content: Content::Body(Bytes::from_static(
+            br#"{"text":"hello there, this is a message of usual size"}"#,
+        )),
         ts_ms: 1_732_350_000_123,
         hops: 1,
         to_guests: false,
@@ -73,7 +76,10 @@ fn client_side(c: &mut Criterion) {
         });
     });
     let envelope = envelope();
-    let body = std::str::from_utf8(&envelope.body).expect("JSON");
+    let Content::Body(body) = &envelope.content else {
+        unreachable!("it was made with a body");
+    };
+    let body = std::str::from_utf8(body).expect("JSON");
     c.bench_function("encode the frame for its recipient", |b| {
         b.iter(|| {
             encode::text(&reply::message(&reply::Message {

@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// one by one beside that.
 async fn say(client: Client, other: Recipient, mut lines: mpsc::Receiver<String>) {
     while let Some(line) = lines.recv().await {
-        let options = SendOptions::at_most_once();
+        let options = SendOptions::default();
         match client.start_send(&other, &line, options).await {
             Ok(receipt) => {
                 tokio::spawn(async move {

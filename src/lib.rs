@@ -27,7 +27,6 @@ pub mod error;
 pub mod handler;
 pub mod id;
 mod node;
-mod readiness;
 mod rpc;
 pub mod wire;
 mod ws;

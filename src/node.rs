@@ -17,12 +17,12 @@ use crate::core::handshake::origin::{InvalidOrigin, Origin};
 use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
 use crate::core::rate::TokenBucket;
+use crate::core::stream::{LogLimits, StreamConfig};
 use crate::core::view::View;
-use crate::dispatch::{Dispatch, DispatchConfig, Greeting, TICK};
+use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
 use crate::error::RunError;
 use crate::handler::Handler;
 use crate::id::{Generation, NodeId};
-use crate::readiness::Readiness;
 use crate::rpc::{Command, Driver, Identified, SeedList};
 use crate::{rpc, ws};
 
@@ -30,6 +30,9 @@ use crate::{rpc, ws};
 const COMMANDS_AHEAD: usize = 1024;
 /// A node whose seeds do not answer counts as the first of its cluster after this.
 const BOOTSTRAP_GRACE: Duration = Duration::from_secs(5);
+/// A holder that has not acknowledged after this gets everything again. Longer than a pause that
+/// changes nothing, shorter than a dead node takes to be noticed.
+const COPY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// What the last gossip and the last receipts have for leaving the node.
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Session ids start at a random number below this, so that they tell nothing of the load.
@@ -71,7 +74,6 @@ pub struct Ready {
 pub struct Node {
     ready: Ready,
     dispatch: Arc<Dispatch>,
-    readiness: Arc<Readiness>,
     commands: mpsc::Sender<Command>,
     ended: watch::Receiver<Option<RunError>>,
     drain_timeout: Duration,
@@ -123,23 +125,23 @@ impl Node {
         });
         let (ended_tx, ended) = watch::channel(None);
         let (commands, command_queue) = mpsc::channel(COMMANDS_AHEAD);
-        let readiness = Arc::new(Readiness::default());
-        if config.seeds.is_empty() {
-            readiness.joined();
-        }
         let membership = rpc::membership(&config, identity);
         let dispatch = Arc::new(Dispatch::new(
             membership.view(),
             dispatch_config(&config),
             rand::random_range(0..SESSION_START_MAX),
+            Arc::new(SystemClock),
         ));
+        // Nobody else is to be asked.
+        if config.seeds.iter().all(|seed| *seed == ready.peer) {
+            dispatch.join();
+        }
         let (views_tx, views) = watch::channel(membership.view());
         let driver = Driver {
             membership,
             seeds: SeedList::new(config.seeds.clone()),
             me: Arc::clone(&me),
             dispatch: Arc::clone(&dispatch),
-            readiness: Arc::clone(&readiness),
             commands: commands.downgrade(),
             views: views_tx,
             ended: ended_tx,
@@ -147,7 +149,6 @@ impl Node {
         let node = Self {
             ready,
             dispatch,
-            readiness,
             commands,
             ended,
             drain_timeout: config.drain_timeout,
@@ -179,8 +180,8 @@ impl Node {
                 let mut ticks = tokio::time::interval(TICK);
                 ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
-                    let now = ticks.tick().await;
-                    dispatch.tick(now.into_std());
+                    ticks.tick().await;
+                    dispatch.tick();
                 }
             };
             tokio::select! {
@@ -196,10 +197,10 @@ impl Node {
             &self.tasks,
             self.stop.clone(),
         );
-        let (readiness, stop) = (Arc::clone(&self.readiness), self.stop.clone());
+        let (dispatch, stop) = (Arc::clone(&self.dispatch), self.stop.clone());
         self.tasks.spawn(async move {
             tokio::select! {
-                () = tokio::time::sleep(BOOTSTRAP_GRACE) => readiness.joined(),
+                () = tokio::time::sleep(BOOTSTRAP_GRACE) => dispatch.join(),
                 () = stop.cancelled() => {}
             }
         });
@@ -250,7 +251,6 @@ impl Node {
         tasks.spawn(Arc::new(server).run(listeners.client));
         let admin = Admin {
             dispatch: Arc::clone(&self.dispatch),
-            readiness: Arc::clone(&self.readiness),
             tasks: tasks.clone(),
             stop,
         };
@@ -280,7 +280,6 @@ impl Node {
     pub async fn drain(&self) {
         let deadline = Instant::now() + self.drain_timeout;
         tracing::info!(node = %self.ready.id, timeout = ?self.drain_timeout, "draining");
-        self.readiness.draining();
         self.dispatch.start_draining();
         let until = tokio::time::Instant::from_std(deadline);
         let left_the_ring = async {
@@ -376,7 +375,26 @@ fn dispatch_config(config: &Config) -> DispatchConfig {
             window: config.limits.peer_window,
             queue_bytes_max: config.limits.peer_queue_bytes_max,
         },
+        copy_timeout: COPY_TIMEOUT,
+        streams: stream_config(config),
         rebalance_rate: config.rebalance_rate,
+    }
+}
+
+fn stream_config(config: &Config) -> StreamConfig {
+    let inbox = &config.inbox;
+    StreamConfig {
+        replicas: usize::from(config.replicas),
+        min_copies: usize::from(config.min_copies),
+        limits: LogLimits {
+            entries_max: inbox.messages_max,
+            bytes_max: inbox.bytes_max,
+            age_max: inbox.age_max,
+            seen_max: inbox.dedupe_ids_max,
+            seen_age: inbox.dedupe_window,
+        },
+        // Users are spread evenly over the shards.
+        shard_bytes_max: (inbox.node_bytes_max / Dispatch::SHARDS).max(inbox.bytes_max),
     }
 }
 

@@ -1,9 +1,23 @@
 //! The wire between nodes: the generated types, and their only way to and from the core's.
 //!
-//! Whatever comes in is checked here, once: ids, weights, generations and lengths.
+//! Whatever comes in is checked here, once: ids, weights, generations, offsets and lengths.
 
+mod check;
+mod copies;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod golden;
 mod gossip;
 mod link;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod refusals;
+mod reply;
+mod stream;
+#[cfg(test)]
+mod tests;
 
 /// The generated types of `proto/peer.proto`.
 #[allow(missing_docs, clippy::pedantic, reason = "generated")]

@@ -45,8 +45,7 @@ pub(super) fn describe(dispatch: &Dispatch) -> String {
         peer: &member.peer,
         weight: member.weight,
         share: view.share(&member.id),
-        // Nothing is replicated yet.
-        under_replicated: 0,
+        under_replicated: dispatch.under_replicated_at(&member.id),
     });
     let cluster = Cluster {
         node: view.me.as_str(),

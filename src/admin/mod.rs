@@ -20,14 +20,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::accept_all;
 use crate::dispatch::Dispatch;
-use crate::readiness::Readiness;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The admin server of one node.
 pub(crate) struct Admin {
     pub dispatch: Arc<Dispatch>,
-    pub readiness: Arc<Readiness>,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -77,7 +75,7 @@ impl Admin {
                 respond(StatusCode::OK, "application/json", state)
             }
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.readiness.why_not() {
+            "/readyz" => match self.dispatch.why_not_ready() {
                 None => text(StatusCode::OK, "ready\n"),
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
             },

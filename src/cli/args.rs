@@ -26,7 +26,7 @@ Try it:
   ringpost status --node http://127.0.0.1:7201      its members
   ringpost locate --node 127.0.0.1:7001 alice       who owns alice
   ringpost send --node 127.0.0.1:7001 --from bob --to alice 'hi'
-  ringpost bench --node 127.0.0.1:7001 --qos 0      a load test
+  ringpost bench --node 127.0.0.1:7001              a load test
 
 Exit codes: 0 done, 1 it did not work, 2 the command line or the configuration was refused."
 )]
@@ -92,7 +92,8 @@ pub struct ServeArgs {
 ///
 /// Starts real nodes on free loopback ports, with gossip and gRPC between them, prints their
 /// addresses, and serves a page on which one can be two users at once, see which node each lands
-/// on, send messages across nodes, stop a node and watch its users move. Ctrl-C ends it.
+/// on, send messages across nodes, kill a user's node and see that nothing accepted is lost. Ctrl-C
+/// ends it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -164,9 +165,11 @@ pub struct StatusArgs {
 
 /// Send one message and print its receipt.
 ///
-/// Connects over WebSocket as the sender, follows redirects to the sender's owner, sends with
-/// qos 0 and prints the receipt as it came. A receipt `sent` means that at least one session of the
-/// recipient was given the message.
+/// Connects over WebSocket as the sender, follows redirects to the sender's owner, sends and prints
+/// the receipt as it came. `accepted` means that the recipient's owner and the next nodes on the
+/// ring hold the message, as many as `copies` says; it is kept until the recipient comes. With
+/// --qos 0 nothing is kept, and `sent` means that at least one session of the recipient was given
+/// the message.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -186,6 +189,11 @@ pub struct SendArgs {
     /// The user who is to get it
     #[arg(long, value_name = "USER")]
     pub to: String,
+
+    /// 1: kept and copied until the recipient acks it; 0: for who is there now, and not kept
+    #[arg(long, value_name = "0|1", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: u8,
 
     /// Take TEXT as JSON and send it as it is, instead of as a string
     #[arg(long)]

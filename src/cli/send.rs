@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::process::ExitCode;
 
-use ringpost::client::{Client, Error, Options, Recipient, SendError, SendOptions};
+use ringpost::client::{Client, Error, Options, Qos, Recipient, SendError, SendOptions};
 use ringpost::id::UserId;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
@@ -52,7 +52,12 @@ async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
         .await
         .map_err(|error| sentence(&error))?;
     let to = Recipient::user(&args.to);
-    let mut receipt = pin!(client.send(&to, body, SendOptions::at_most_once()));
+    let mut how = SendOptions::default();
+    how.qos = match args.qos {
+        0 => Qos::AtMostOnce,
+        _ => Qos::AtLeastOnce,
+    };
+    let mut receipt = pin!(client.send(&to, body, how));
     let outcome = loop {
         tokio::select! {
             outcome = &mut receipt => break outcome,

@@ -19,7 +19,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let alice = Client::connect("ws://127.0.0.1:7001", Options::for_user("alice")).await?;
 //! let bob = Recipient::user("bob");
-//! let receipt = alice.send(&bob, "good morning", SendOptions::at_most_once()).await?;
+//! let receipt = alice.send(&bob, "good morning", SendOptions::default()).await?;
 //! println!("{:?}", receipt.status);
 //! while let Some(event) = alice.next().await {
 //!     match event {

@@ -6,20 +6,26 @@
 //! session.
 //!
 //! *Invariant:* every session of a user whose owner is another node is registered there, or stands
-//! in the list of [`Directory::take_unregistered`], or has a registration under way.
+//! in the list of [`Directory::take_unregistered`], or has a registration under way. Every session
+//! at home that takes messages has a feed, or stands in that of [`Directory::take_unsubscribed`].
 
-use std::collections::HashMap;
+use indexmap::{IndexMap, IndexSet};
 
+use super::feed::Feed;
+use super::stream::{Position, Resume};
 use crate::id::{NodeId, SessionId, UserId};
 
 /// One shard of the users.
 #[derive(Debug)]
 pub struct Directory<H> {
-    users: HashMap<UserId, Entry<H>>,
+    users: IndexMap<UserId, Entry<H>>,
     /// Sessions whose registration has to be asked for (again).
-    unregistered: Vec<(UserId, SessionId)>,
+    unregistered: IndexSet<(UserId, SessionId)>,
+    /// Users with a session at home that gets nothing yet.
+    unsubscribed: IndexSet<UserId>,
     sessions: usize,
     guests: usize,
+    nonces: u64,
 }
 
 #[derive(Debug)]
@@ -28,18 +34,46 @@ struct Entry<H> {
     guests: Vec<Guest>,
 }
 
+/// A session of this node.
 #[derive(Debug)]
-struct Local<H> {
-    id: SessionId,
-    handle: H,
-    home: Home,
+pub struct Local<H> {
+    /// Its id.
+    pub id: SessionId,
+    /// How the shell reaches it.
+    pub handle: H,
+    /// Where its user belongs.
+    pub home: Home,
+    /// From where it goes on wherever it is subscribed next; `None` if it takes nothing from
+    /// streams.
+    pub resume: Option<Resume>,
+    /// How far it is, while it is at home and subscribed.
+    pub feed: Option<Feed>,
+    /// That of its last registration.
+    nonce: u64,
 }
 
 /// A session that lives on another node.
-#[derive(Debug, PartialEq, Eq)]
-struct Guest {
-    node: NodeId,
-    session: SessionId,
+#[derive(Debug)]
+pub struct Guest {
+    /// Where it lives.
+    pub node: NodeId,
+    /// Its id there.
+    pub session: SessionId,
+    /// That of its registration.
+    pub nonce: u64,
+    /// How far it is; `None` if it takes nothing from streams.
+    pub progress: Option<Progress>,
+}
+
+/// How far a guest is.
+#[derive(Debug)]
+pub struct Progress {
+    /// What comes next for it; `None` while the stream is not served here.
+    pub feed: Option<Feed>,
+    /// Its node has that.
+    pub confirmed: Position,
+    /// Something is on its way to it: nothing else is sent before that is answered.
+    pub in_flight: bool,
 }
 
 /// Where a local session's user belongs.
@@ -65,6 +99,10 @@ pub struct Registration {
     pub user: UserId,
     /// The session.
     pub session: SessionId,
+    /// Tells it from other registrations of the session.
+    pub nonce: u64,
+    /// From where the session goes on.
+    pub resume: Option<Resume>,
 }
 
 /// A session whose user has another owner than before.
@@ -81,35 +119,48 @@ pub struct Moved<H> {
 impl<H> Default for Directory<H> {
     fn default() -> Self {
         Self {
-            users: HashMap::new(),
-            unregistered: Vec::new(),
+            users: IndexMap::new(),
+            unregistered: IndexSet::new(),
+            unsubscribed: IndexSet::new(),
             sessions: 0,
             guests: 0,
+            nonces: 0,
         }
     }
 }
 
 impl<H: Clone> Directory<H> {
     /// Adds a session of this node. `owner` is the user's owner, or `None` if this node is.
-    /// Returns what to ask the owner, if it is another node.
+    /// Returns what to ask the owner, if it is another node. `resume` is `None` for a session that
+    /// takes nothing from streams.
     pub fn open(
         &mut self,
         user: &UserId,
         id: SessionId,
         handle: H,
         owner: Option<NodeId>,
+        resume: Option<Resume>,
     ) -> Option<Registration> {
         let home = owner.map_or(Home::Here, |owner| Home::At {
             owner,
             registered: false,
         });
-        let registration = registration(user, id, &home);
+        self.nonces += 1;
+        let local = Local {
+            id,
+            handle,
+            home,
+            resume,
+            feed: None,
+            nonce: self.nonces,
+        };
+        let registration = registration(user, &local);
         let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
             // Nearly every user has one session: do not make room for four.
             local: Vec::with_capacity(1),
             guests: Vec::new(),
         });
-        entry.local.push(Local { id, handle, home });
+        entry.local.push(local);
         self.sessions += 1;
         registration
     }
@@ -122,7 +173,21 @@ impl<H: Clone> Directory<H> {
         let local = entry.local.swap_remove(index);
         self.sessions -= 1;
         self.forget_if_empty(user);
-        registration(user, id, &local.home)
+        registration(user, &local)
+    }
+
+    /// The sessions of a user on this node, to be changed.
+    pub fn locals_mut(&mut self, user: &UserId) -> &mut [Local<H>] {
+        self.users
+            .get_mut(user)
+            .map_or(&mut [], |entry| &mut entry.local)
+    }
+
+    /// The guests of a user whom this node owns, to be changed.
+    pub fn guests_mut(&mut self, user: &UserId) -> &mut [Guest] {
+        self.users
+            .get_mut(user)
+            .map_or(&mut [], |entry| &mut entry.guests)
     }
 
     /// The sessions of a user on this node.
@@ -151,17 +216,17 @@ impl<H: Clone> Directory<H> {
         self.users.contains_key(user)
     }
 
-    /// A session of another node, whose user this node owns. Doing it twice changes nothing.
-    pub fn register(&mut self, user: &UserId, node: &NodeId, session: SessionId) {
+    /// A session of another node, whose user this node owns. A later registration of the same
+    /// session takes the place of an earlier one.
+    pub fn register(&mut self, user: &UserId, guest: Guest) {
         let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
             local: Vec::new(),
             guests: Vec::with_capacity(1),
         });
-        let guest = Guest {
-            node: node.clone(),
-            session,
-        };
-        if !entry.guests.contains(&guest) {
+        let same = |known: &&mut Guest| known.session == guest.session && known.node == guest.node;
+        if let Some(known) = entry.guests.iter_mut().find(same) {
+            *known = guest;
+        } else {
             entry.guests.push(guest);
             self.guests += 1;
         }
@@ -202,7 +267,7 @@ impl<H: Clone> Directory<H> {
             && entry.local.is_empty()
             && entry.guests.is_empty()
         {
-            self.users.remove(user);
+            self.users.swap_remove(user);
         }
     }
 
@@ -231,12 +296,16 @@ impl<H: Clone> Directory<H> {
                 moved.push(Moved {
                     handle: local.handle.clone(),
                     home: owner.is_none(),
-                    left: registration(user, local.id, &local.home),
+                    left: registration(user, local),
                 });
+                local.feed = None;
                 local.home = match &owner {
-                    None => Home::Here,
+                    None => {
+                        self.unsubscribed.insert(user.clone());
+                        Home::Here
+                    }
                     Some(owner) => {
-                        self.unregistered.push((user.clone(), local.id));
+                        self.unregistered.insert((user.clone(), local.id));
                         Home::At {
                             owner: owner.clone(),
                             registered: false,
@@ -261,11 +330,9 @@ impl<H: Clone> Directory<H> {
                     && at == owner
                 {
                     *registered = false;
-                    all.push(Registration {
-                        owner: owner.clone(),
-                        user: user.clone(),
-                        session: local.id,
-                    });
+                    self.nonces += 1;
+                    local.nonce = self.nonces;
+                    all.extend(registration(user, local));
                 }
             }
         }
@@ -274,44 +341,95 @@ impl<H: Clone> Directory<H> {
 
     /// The owner has said that it knows the session. Returns the session if that is news and that
     /// node still is the owner.
-    pub fn registered(&mut self, user: &UserId, id: SessionId, by: &NodeId) -> Option<H> {
+    pub fn registered(
+        &mut self,
+        user: &UserId,
+        (id, nonce): (SessionId, u64),
+        by: &NodeId,
+    ) -> Option<&mut Local<H>> {
         let entry = self.users.get_mut(user)?;
         let local = entry.local.iter_mut().find(|local| local.id == id)?;
         match &mut local.home {
-            Home::At { owner, registered } if owner == by && !*registered => {
+            Home::At { owner, registered }
+                if owner == by && !*registered && local.nonce == nonce =>
+            {
                 *registered = true;
-                Some(local.handle.clone())
+                Some(local)
             }
             Home::At { .. } | Home::Here => None,
         }
     }
 
+    /// The session that something is delivered to under this registration.
+    ///
+    /// # Errors
+    /// `true` if the owner's answer to the registration has not come yet, `false` if there is no
+    /// such registration.
+    pub fn registered_as(
+        &mut self,
+        user: &UserId,
+        id: SessionId,
+        nonce: u64,
+    ) -> Result<&mut Local<H>, bool> {
+        let entry = self.users.get_mut(user).ok_or(false)?;
+        let local = entry.local.iter_mut().find(|local| local.id == id);
+        let local = local.filter(|local| local.nonce == nonce).ok_or(false)?;
+        match local.home {
+            Home::At {
+                registered: true, ..
+            } => Ok(local),
+            Home::At { .. } => Err(true),
+            Home::Here => Err(false),
+        }
+    }
+
+    /// What the owner knows of a guest is not what is here: it registers anew.
+    pub fn register_anew(&mut self, user: &UserId, id: SessionId) {
+        let locals = self.locals_mut(user);
+        if let Some(local) = locals.iter_mut().find(|local| local.id == id)
+            && let Home::At { registered, .. } = &mut local.home
+        {
+            *registered = false;
+            self.unregistered.insert((user.clone(), id));
+        }
+    }
+
+    /// A session at home could not be subscribed: it is tried again by whoever takes
+    /// [`Self::take_unsubscribed`] next.
+    pub fn subscription_failed(&mut self, user: &UserId) {
+        self.unsubscribed.insert(user.clone());
+    }
+
+    /// Users with sessions at home that have to be subscribed.
+    pub fn take_unsubscribed(&mut self) -> IndexSet<UserId> {
+        std::mem::take(&mut self.unsubscribed)
+    }
+
     /// The registration of that session did not work out: it is asked for again by whoever takes
     /// [`Self::take_unregistered`] next.
     pub fn registration_failed(&mut self, user: &UserId, id: SessionId) {
-        self.unregistered.push((user.clone(), id));
+        self.unregistered.insert((user.clone(), id));
     }
 
     /// The registrations that have to be asked for now.
     pub fn take_unregistered(&mut self) -> Vec<Registration> {
-        let waiting = std::mem::take(&mut self.unregistered);
-        waiting
-            .into_iter()
-            .filter_map(|(user, id)| {
-                let local = self.users.get(&user)?.local.iter().find(|l| l.id == id)?;
-                match &local.home {
-                    Home::At {
-                        owner,
-                        registered: false,
-                    } => Some(Registration {
-                        owner: owner.clone(),
-                        user,
-                        session: id,
-                    }),
-                    Home::At { .. } | Home::Here => None,
-                }
-            })
-            .collect()
+        let mut all = Vec::new();
+        for (user, id) in std::mem::take(&mut self.unregistered) {
+            let entry = self.users.get_mut(&user);
+            let local = entry.and_then(|entry| entry.local.iter_mut().find(|l| l.id == id));
+            let Some(local) = local else {
+                continue;
+            };
+            if let Home::At {
+                registered: false, ..
+            } = &local.home
+            {
+                self.nonces += 1;
+                local.nonce = self.nonces;
+                all.extend(registration(&user, local));
+            }
+        }
+        all
     }
 
     /// Where the user of a local session belongs.
@@ -336,13 +454,15 @@ impl<H: Clone> Directory<H> {
     }
 }
 
-fn registration(user: &UserId, session: SessionId, home: &Home) -> Option<Registration> {
-    match home {
+fn registration<H>(user: &UserId, local: &Local<H>) -> Option<Registration> {
+    match &local.home {
         Home::Here => None,
         Home::At { owner, .. } => Some(Registration {
             owner: owner.clone(),
             user: user.clone(),
-            session,
+            session: local.id,
+            nonce: local.nonce,
+            resume: local.resume,
         }),
     }
 }
@@ -359,15 +479,44 @@ mod tests {
         NodeId::new(name).unwrap()
     }
 
+    fn open(
+        directory: &mut Directory<char>,
+        (name, id): (&str, u64),
+        handle: char,
+        owner: Option<NodeId>,
+    ) -> Option<Registration> {
+        directory.open(&user(name), SessionId(id), handle, owner, None)
+    }
+
+    fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
+        let guest = Guest {
+            node: at.clone(),
+            session: SessionId(session),
+            nonce: 1,
+            progress: None,
+        };
+        directory.register(&user(name), guest);
+    }
+
+    /// What the owner's answer to a registration wakes up.
+    fn registered(
+        directory: &mut Directory<char>,
+        asked: &Registration,
+        by: &NodeId,
+    ) -> Option<char> {
+        let local = directory.registered(&asked.user, (asked.session, asked.nonce), by);
+        local.map(|local| local.handle)
+    }
+
     #[test]
     fn a_user_is_online_from_the_first_session_to_the_last() {
         let mut directory = Directory::default();
         let (bob, n2) = (user("bob"), node("n2"));
         assert!(!directory.is_online(&bob));
-        assert_eq!(directory.open(&bob, SessionId(1), 'a', None), None);
-        directory.register(&bob, &n2, SessionId(1));
-        directory.register(&bob, &n2, SessionId(1));
-        directory.register(&bob, &n2, SessionId(9));
+        assert_eq!(open(&mut directory, ("bob", 1), 'a', None), None);
+        for session in [1, 1, 9] {
+            register(&mut directory, "bob", &n2, session);
+        }
         assert_eq!(directory.sessions_of(&bob).collect::<Vec<_>>(), [&'a']);
         assert_eq!(directory.guest_nodes(&bob), std::slice::from_ref(&n2));
         assert_eq!(directory.counts(), (1, 2));
@@ -384,34 +533,36 @@ mod tests {
     fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
         let mut directory = Directory::default();
         let (bob, n2) = (user("bob"), node("n2"));
-        let asked = directory.open(&bob, SessionId(1), 'a', Some(n2.clone()));
-        let registration = Registration {
-            owner: n2.clone(),
-            user: bob.clone(),
-            session: SessionId(1),
+        let asked = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
+        assert_eq!((&asked.owner, &asked.user), (&n2, &bob));
+        assert_eq!(registered(&mut directory, &asked, &node("n3")), None);
+        let outdated = Registration {
+            nonce: asked.nonce + 1,
+            ..asked.clone()
         };
-        assert_eq!(asked, Some(registration.clone()));
-        assert_eq!(directory.registered(&bob, SessionId(1), &node("n3")), None);
-        assert_eq!(directory.registered(&bob, SessionId(1), &n2), Some('a'));
-        assert_eq!(directory.registered(&bob, SessionId(1), &n2), None);
-        assert_eq!(directory.close(&bob, SessionId(1)), Some(registration));
+        assert_eq!(registered(&mut directory, &outdated, &n2), None);
+        assert_eq!(registered(&mut directory, &asked, &n2), Some('a'));
+        assert_eq!(registered(&mut directory, &asked, &n2), None);
+        assert_eq!(directory.close(&bob, SessionId(1)), Some(asked));
     }
 
     #[test]
     fn a_session_whose_owner_changed_is_registered_anew() {
         let mut directory = Directory::default();
         let (bob, n2, n3) = (user("bob"), node("n2"), node("n3"));
-        directory.open(&bob, SessionId(1), 'a', None);
+        open(&mut directory, ("bob", 1), 'a', None);
         let moved = directory.rehome(|_| Some(node("n2")));
         assert_eq!((moved[0].home, &moved[0].left), (false, &None));
-        assert_eq!(directory.take_unregistered()[0].owner, n2);
+        let asked = directory.take_unregistered().remove(0);
+        assert_eq!(asked.owner, n2);
         assert!(directory.take_unregistered().is_empty());
         assert_eq!(directory.rehome(|_| Some(node("n2"))), []);
         let moved = directory.rehome(|_| Some(node("n3")));
         assert_eq!(moved[0].left.as_ref().unwrap().owner, n2);
-        assert_eq!(directory.registered(&bob, SessionId(1), &n2), None);
+        assert_eq!(registered(&mut directory, &asked, &n2), None);
         assert_eq!(directory.take_unregistered()[0].owner, n3);
         assert!(directory.rehome(|_| None)[0].home);
+        assert!(directory.take_unsubscribed().contains(&bob));
         directory.registration_failed(&bob, SessionId(1));
         assert!(directory.take_unregistered().is_empty(), "it is at home");
     }
@@ -420,7 +571,7 @@ mod tests {
     fn the_guests_of_a_dead_node_are_gone_and_others_stay() {
         let mut directory: Directory<char> = Directory::default();
         for (name, at) in [("a", "n2"), ("a", "n3"), ("b", "n2")] {
-            directory.register(&user(name), &node(at), SessionId(1));
+            register(&mut directory, name, &node(at), 1);
         }
         directory.retain_guests(|at| *at != node("n2"));
         assert!(directory.is_online(&user("a")));
@@ -432,15 +583,12 @@ mod tests {
     fn a_new_connection_to_the_owner_tells_it_every_guest_again() {
         let mut directory = Directory::default();
         let n2 = node("n2");
-        directory.open(&user("a"), SessionId(1), 'a', Some(n2.clone()));
-        directory.open(&user("b"), SessionId(2), 'b', Some(node("n3")));
-        directory.open(&user("c"), SessionId(3), 'c', None);
-        directory.registered(&user("a"), SessionId(1), &n2);
+        let asked = open(&mut directory, ("a", 1), 'a', Some(n2.clone())).unwrap();
+        open(&mut directory, ("b", 2), 'b', Some(node("n3")));
+        open(&mut directory, ("c", 3), 'c', None);
+        registered(&mut directory, &asked, &n2);
         let again = directory.registrations_at(&n2);
         assert_eq!(again.len(), 1);
-        assert_eq!(
-            directory.registered(&user("a"), SessionId(1), &n2),
-            Some('a')
-        );
+        assert_eq!(registered(&mut directory, &again[0], &n2), Some('a'));
     }
 }

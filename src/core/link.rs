@@ -75,6 +75,12 @@ impl<T> Link<T> {
         self.connected
     }
 
+    /// Whether at least half of the queue is free: the rest is for what clients wait for.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.connected && self.waiting_bytes < self.limits.queue_bytes_max / 2
+    }
+
     /// Requests that wait to be sent.
     #[must_use]
     pub fn waiting(&self) -> usize {

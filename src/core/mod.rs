@@ -6,9 +6,12 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod backoff;
+pub mod consent;
 pub mod directory;
+pub mod feed;
 pub mod frame;
 pub mod handshake;
+pub mod lane;
 pub mod link;
 pub mod membership;
 pub mod peer;

@@ -2,23 +2,27 @@
 
 use bytes::Bytes;
 
-use crate::id::{SessionId, UserId};
+use super::ring::{Digest, RingNode};
+use super::stream::{
+    ConfigId, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
+};
+use crate::id::{Generation, SessionId, UserId};
 
 /// Most node-to-node steps of one envelope. Two are enough while all views agree (to the owner, to
 /// the node of a guest); the rest is for views that differ.
 pub const HOPS_MAX: u8 = 4;
 
-/// A message on its way to a user.
+/// A message that is not kept, on its way to a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The recipient.
     pub to: UserId,
-    /// The sender.
+    /// The sender; of a notice, the user who has the message now.
     pub from: UserId,
     /// The sender's name for it, 1 to 64 bytes.
     pub id: Box<str>,
-    /// JSON text, and so UTF-8, passed on byte for byte.
-    pub body: Bytes,
+    /// What it carries.
+    pub content: Content,
     /// Milliseconds since the Unix epoch, set by the node that took it from its sender.
     pub ts_ms: u64,
     /// Node-to-node steps so far, at most [`HOPS_MAX`].
@@ -27,13 +31,103 @@ pub struct Envelope {
     pub to_guests: bool,
 }
 
+/// What an envelope carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A message: JSON text, and so UTF-8, passed on byte for byte.
+    Body(Bytes),
+    /// The notice that a message with this id was acked.
+    Delivered,
+}
+
 impl Envelope {
     /// Roughly what it takes in memory and on the wire, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         const FIXED: usize = 64;
-        FIXED + self.to.as_str().len() + self.from.as_str().len() + self.id.len() + self.body.len()
+        let body = match &self.content {
+            Content::Body(body) => body.len(),
+            Content::Delivered => 0,
+        };
+        FIXED + self.to.as_str().len() + self.from.as_str().len() + self.id.len() + body
     }
+}
+
+/// A message for a user's inbox, on its way to the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// The recipient.
+    pub to: UserId,
+    /// The message.
+    pub message: Message,
+    /// The message of the same session before it, if that had no outcome yet: this one is taken
+    /// only behind it.
+    pub previous: Option<MessageKey>,
+}
+
+/// One change of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// An entry at the end.
+    Append(SnapshotEntry),
+    /// The user has everything up to there.
+    Ack(Position),
+}
+
+/// A configuration opens at a holder, with all that is in the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Install {
+    /// The stream.
+    pub key: UserId,
+    /// Its number; its owner is the caller.
+    pub number: u64,
+    /// All holders, the owner first.
+    pub holders: Vec<Holder>,
+    /// The last operation in the snapshot.
+    pub seq: u64,
+    /// The stream.
+    pub snapshot: Snapshot,
+}
+
+/// A copy that its holder would give to the owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The stream.
+    pub key: UserId,
+    /// The copy's configuration.
+    pub config: ConfigId,
+    /// Its last operation.
+    pub seq: u64,
+    /// Its end.
+    pub tip: Position,
+}
+
+/// A whole copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulled {
+    /// The copy's configuration.
+    pub config: ConfigId,
+    /// Its last operation.
+    pub seq: u64,
+    /// The stream.
+    pub snapshot: Snapshot,
+}
+
+/// Some of a stream, for one guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The guest's user.
+    pub user: UserId,
+    /// The guest.
+    pub session: SessionId,
+    /// That of its registration.
+    pub nonce: u64,
+    /// Where the guest is, as far as the owner knows.
+    pub after: Position,
+    /// The position behind the last entry; the entries are of its epoch.
+    pub position: Position,
+    /// In their order; at least one.
+    pub entries: Vec<SnapshotEntry>,
 }
 
 /// What one node asks of another.
@@ -41,12 +135,45 @@ impl Envelope {
 pub enum Request {
     /// Deliver this, or pass it on.
     Envelope(Envelope),
+    /// Append this to the stream that you own.
+    Append(Append),
+    /// Hold this.
+    Install(Box<Install>),
+    /// Follow the stream that you hold.
+    Replicate {
+        /// The stream.
+        key: UserId,
+        /// The number of the configuration, whose owner is the caller.
+        number: u64,
+        /// The operation's number.
+        seq: u64,
+        /// What it is.
+        operation: Operation,
+    },
+    /// Let me serve what my ring gives me, and say what you hold of it.
+    Consent {
+        /// The start of the caller.
+        generation: Generation,
+        /// Its ring.
+        digest: Digest,
+    },
+    /// I have these copies, which I need not have: may they go?
+    Offer(Vec<Offer>),
+    /// Give me your copy.
+    Pull {
+        /// The stream.
+        key: UserId,
+    },
     /// I have a session of a user whose owner you are.
     Register {
         /// The guest's user.
         user: UserId,
         /// The guest.
         session: SessionId,
+        /// Tells this registration from others of the same session: what is delivered names it.
+        nonce: u64,
+        /// What it wants to receive; `None` if it takes nothing from streams.
+        resume: Option<Resume>,
     },
     /// That session is gone. Wants no reply.
     Unregister {
@@ -55,6 +182,17 @@ pub enum Request {
         /// The guest.
         session: SessionId,
     },
+    /// These are for your guest.
+    Deliver(Delivery),
+    /// The user, whose owner you are, has everything up to there. Wants no reply.
+    Ack {
+        /// The user.
+        user: UserId,
+        /// Behind the last message that it has.
+        position: Position,
+    },
+    /// So many streams of the caller wait for a copy. Wants no reply.
+    UnderReplicated(u64),
     /// Which of these users, all yours, have a session?
     Presence {
         /// In the order of the answer.
@@ -66,12 +204,29 @@ impl Request {
     /// Roughly what it takes in memory and on the wire, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        const FIXED: usize = 32;
+        const FIXED: usize = 48;
+        const OFFER: usize = 64;
         match self {
             Self::Envelope(envelope) => envelope.size(),
-            Self::Register { user, .. } | Self::Unregister { user, .. } => {
-                FIXED + user.as_str().len()
+            Self::Append(append) => FIXED + append.to.as_str().len() + append.message.size(),
+            Self::Install(install) => FIXED + install.key.as_str().len() + install.snapshot.size(),
+            Self::Replicate { key, operation, .. } => {
+                let body = match operation {
+                    Operation::Append(entry) => entry.message.size(),
+                    Operation::Ack(_) => 0,
+                };
+                FIXED + key.as_str().len() + body
             }
+            Self::Offer(offers) => FIXED + OFFER * offers.len(),
+            Self::Deliver(delivery) => {
+                let entries = delivery.entries.iter().map(|e| FIXED + e.message.size());
+                FIXED + entries.sum::<usize>()
+            }
+            Self::Pull { key: user }
+            | Self::Ack { user, .. }
+            | Self::Register { user, .. }
+            | Self::Unregister { user, .. } => FIXED + user.as_str().len(),
+            Self::Consent { .. } | Self::UnderReplicated(_) => FIXED,
             Self::Presence { users } => {
                 FIXED + users.iter().map(|u| u.as_str().len() + 2).sum::<usize>()
             }
@@ -82,7 +237,7 @@ impl Request {
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Handed to at least one session; registered; answered.
+    /// Handed to at least one session; appended; held; registered; answered.
     Done,
     /// The user has no session.
     Offline,
@@ -90,8 +245,83 @@ pub enum Outcome {
     Unreachable,
     /// It may or may not have been done.
     Unknown,
-    /// Another node owns the user. Definite: nothing was done.
+    /// Another node owns the user, as far as the asked one knows. Nothing was done.
     NotOwner,
+    /// Not yet: to ask again a little later makes sense. Nothing was done.
+    Busy,
+    /// The message before it has not arrived. Nothing was done.
+    OutOfOrder,
+    /// The user's inbox is full. Nothing was done.
+    InboxFull,
+    /// The configuration is not the latest one: see [`Answer::Number`]. Nothing was done.
+    Outdated,
+    /// The holder has something that the installed stream has not. Nothing was done.
+    Diverged,
+}
+
+/// What goes with the outcome of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// Nothing.
+    #[default]
+    None,
+    /// Of [`Request::Presence`], in the order of its users.
+    Online(Vec<bool>),
+    /// Of [`Request::Append`]: how many nodes hold it.
+    Accepted {
+        /// All holders.
+        copies: u8,
+        /// It was there before.
+        duplicate: bool,
+    },
+    /// Of [`Request::Register`].
+    Registered {
+        /// Where the guest starts.
+        position: Position,
+        /// See [`super::stream::Resumed::recovered`].
+        recovered: Option<bool>,
+    },
+    /// Of [`Outcome::Outdated`]: the number of the latest configuration that is known.
+    Number(u64),
+    /// Of [`Request::Consent`].
+    Consented {
+        /// The nodes of the asked one's ring, unless it is the asker's.
+        ring: Option<Vec<RingNode>>,
+        /// All members that the asked one takes for alive.
+        members: Vec<Holder>,
+        /// The copies that it has of what the asker should own.
+        offers: Vec<Offer>,
+        /// See [`Request::UnderReplicated`].
+        under_replicated: u64,
+    },
+    /// Of [`Request::Pull`]; `None` if there is no copy.
+    Pulled(Option<Box<Pulled>>),
+    /// Of [`Request::Offer`], in its order: whether the copy may go.
+    MayGo(Vec<bool>),
+}
+
+impl Answer {
+    /// Roughly what it takes in memory and on the wire, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 32;
+        match self {
+            Self::None | Self::Accepted { .. } | Self::Registered { .. } | Self::Number(_) => FIXED,
+            Self::Online(list) | Self::MayGo(list) => FIXED + list.len(),
+            Self::Consented {
+                ring,
+                members,
+                offers,
+                under_replicated: _,
+            } => {
+                let nodes = ring.as_ref().map_or(0, Vec::len) + members.len();
+                FIXED * (1 + nodes) + 2 * FIXED * offers.len()
+            }
+            Self::Pulled(pulled) => {
+                FIXED + pulled.as_ref().map_or(0, |pulled| pulled.snapshot.size())
+            }
+        }
+    }
 }
 
 /// The answer to the request of that number.
@@ -101,6 +331,6 @@ pub struct Reply {
     pub seq: u64,
     /// What became of it.
     pub outcome: Outcome,
-    /// For [`Request::Presence`], in the order of its users; else empty.
-    pub online: Vec<bool>,
+    /// What goes with that.
+    pub answer: Answer,
 }

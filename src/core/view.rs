@@ -23,6 +23,8 @@ pub struct Member {
     pub id: NodeId,
     /// Its start.
     pub generation: Generation,
+    /// Grows within a generation, whenever it changed or had to rejoin.
+    pub revision: u32,
     /// `host:port` for other nodes.
     pub peer: Arc<str>,
     /// Where clients are sent.
@@ -48,12 +50,13 @@ impl Member {
 pub type LazyRing = LazyLock<Ring, Box<dyn FnOnce() -> Ring + Send>>;
 
 /// The members and the ring at one moment.
-#[derive(Debug)]
 pub struct View {
     /// The node whose view it is.
     pub me: NodeId,
     /// All members, this node and those that are down included, sorted by id.
     pub members: Vec<Member>,
+    /// What the ring's hashes start from.
+    pub seed: Seed,
     /// The ring of those that own users.
     pub ring: Arc<LazyRing>,
     /// Those that own users.
@@ -95,6 +98,7 @@ impl View {
         Self {
             me,
             members,
+            seed,
             ring,
             nodes,
             places,
@@ -146,5 +150,14 @@ impl View {
         let place = self.nodes.binary_search_by(|node| node.id.cmp(id));
         let index = place.ok().and_then(|place| u16::try_from(place).ok());
         index.map_or(0.0, |index| self.ring.share(NodeIndex(index)))
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View")
+            .field("me", &self.me)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
     }
 }

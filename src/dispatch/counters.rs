@@ -40,6 +40,20 @@ counters! {
     forwarded,
     /// Messages that arrived from another node although a third one owns the user.
     strays,
+    /// Messages that were accepted: all holders have them.
+    accepted,
+    /// Messages that were accepted before, and recognised.
+    repeats,
+    /// Messages refused because the recipient's inbox was full.
+    inbox_full,
+    /// Kept messages that nobody acked, dropped for their age.
+    expired,
+    /// Copies of streams that a drained node still held at its end.
+    left_behind,
+    /// Holders passed over because they did not acknowledge.
+    holders_passed_over,
+    /// Live members passed over because they did not agree about the ring.
+    members_passed_over,
     /// Messages whose user had no session.
     offline,
     /// Messages without a way to the user's node, or past their hops or time.

@@ -6,7 +6,11 @@
 //! what is under way to a peer stands in its [`PeerLink`]. No lock is held while another shard's is
 //! taken.
 
+mod agreement;
+mod clock;
 mod counters;
+mod feeding;
+mod inbox;
 mod outbox;
 mod outcome;
 mod peer_link;
@@ -14,47 +18,55 @@ mod peers;
 mod presence;
 mod rebalance;
 mod session;
+mod shard;
 mod topology;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 
+pub use self::clock::{Clock, SystemClock};
 pub use self::counters::Counters;
+pub use self::feeding::FEED_BYTES;
 pub use self::outbox::{Outbox, Taken};
 pub use self::peer_link::{Origin, PeerLink, ReplyQueue};
 pub use self::rebalance::TICK;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
+pub use self::shard::Waiter;
 pub use self::topology::Topology;
 
 use self::peer_link::GuestCopies;
+use self::shard::{Locked, Shard};
+use crate::core::consent::Consents;
 use crate::core::directory::{Directory, Registration};
 use crate::core::frame;
 use crate::core::link::LinkLimits;
-use crate::core::peer::{Envelope, HOPS_MAX, Outcome, Request};
+use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
 use crate::core::protocol::reply;
-use crate::core::protocol::request::Send;
+use crate::core::protocol::request::{Qos, Send};
 use crate::core::rate::TokenBucket;
+use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{Generation, NodeId, SessionId, UserId};
 
 /// Shards of the users: enough that two threads seldom want the same one.
 const SHARDS: usize = 64;
-
-/// One shard of the users, under its lock.
-type Shard = Mutex<Directory<Arc<Session>>>;
 
 /// What the dispatcher needs to know of the node's configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct DispatchConfig {
     /// After this a request without an outcome is given up.
     pub request_timeout: Duration,
+    /// After this a holder counts as one that did not answer.
+    pub copy_timeout: Duration,
     /// Bounds of every link.
     pub link: LinkLimits,
+    /// The streams of each shard.
+    pub streams: StreamConfig,
     /// Sessions a second that are told to move.
     pub rebalance_rate: u32,
 }
@@ -64,8 +76,18 @@ pub struct DispatchConfig {
 pub struct Dispatch {
     me: NodeId,
     config: DispatchConfig,
+    clock: Arc<dyn Clock>,
+    started: Instant,
     topology: ArcSwap<Topology>,
-    shards: Box<[Shard]>,
+    /// What the topology's consents are copied from. Whoever stores a topology holds this.
+    consents: Mutex<Consents>,
+    shards: Box<[Locked]>,
+    /// Streams of other nodes that wait for a copy, as they have said.
+    waiting: Mutex<BTreeMap<NodeId, u64>>,
+    /// What this node has said of its own, and when.
+    reported: Mutex<Option<(u64, Instant)>>,
+    /// Nothing waited for a copy at some time since the node has joined.
+    taken_over: AtomicBool,
     next_session: AtomicU64,
     counters: Counters,
     /// Sessions to be told to move, oldest change first.
@@ -76,19 +98,39 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// Parts of the keys, each under a lock of its own.
+    pub const SHARDS: usize = SHARDS;
+
     /// The dispatcher of a node that knows nobody but itself. `first_session` is where its session
     /// ids start: a random number, so that they tell nothing.
     #[must_use]
-    pub fn new(view: Arc<View>, config: DispatchConfig, first_session: u64) -> Self {
+    pub fn new(
+        view: Arc<View>,
+        config: DispatchConfig,
+        first_session: u64,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let me = Holder {
+            node: view.me.clone(),
+            generation: view.me().map_or_else(Default::default, |me| me.generation),
+        };
+        let shard = || Mutex::new(Shard::new(me.clone()));
+        let now = clock.now();
         Self {
-            me: view.me.clone(),
             config,
+            started: now,
+            clock,
+            consents: Mutex::new(Consents::new(&view)),
             topology: ArcSwap::from_pointee(Topology::alone(view)),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            me: me.node,
+            waiting: Mutex::default(),
+            reported: Mutex::default(),
+            taken_over: AtomicBool::new(false),
             next_session: AtomicU64::new(first_session),
             counters: Counters::default(),
             moving: Mutex::default(),
-            move_bucket: TokenBucket::new(config.rebalance_rate, Instant::now()).into(),
+            move_bucket: TokenBucket::new(config.rebalance_rate, now).into(),
             draining: AtomicBool::new(false),
         }
     }
@@ -97,6 +139,14 @@ impl Dispatch {
     #[must_use]
     pub fn me(&self) -> &NodeId {
         &self.me
+    }
+
+    /// The start of this node, as it is known to the others.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        let topology = self.topology.load();
+        let me = topology.view.me();
+        me.map_or_else(Default::default, |me| me.generation)
     }
 
     /// The members, the ring and the links as they are now.
@@ -116,12 +166,33 @@ impl Dispatch {
         self.shards
             .iter()
             .fold((0, 0), |(sessions, guests), shard| {
-                let more = locked(shard).counts();
+                let more = locked(shard).directory.counts();
                 (sessions + more.0, guests + more.1)
             })
     }
 
-    fn shard(&self, user: &UserId) -> MutexGuard<'_, Directory<Arc<Session>>> {
+    /// What this node has of each stream.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(locked(shard).streams.reports());
+        }
+        all
+    }
+
+    /// Messages of this node's sessions that are to be kept and have no outcome yet.
+    #[must_use]
+    pub fn unresolved(&self) -> usize {
+        let lanes = self.shards.iter().map(|shard| locked(shard).lanes.len());
+        lanes.sum()
+    }
+
+    fn shard(&self, user: &UserId) -> MutexGuard<'_, Shard> {
+        locked(&self.shards[self.shard_index(user)])
+    }
+
+    fn shard_index(&self, user: &UserId) -> usize {
         let hash = self
             .topology
             .load()
@@ -129,33 +200,33 @@ impl Dispatch {
             .ring
             .hash(user.as_str().as_bytes());
         // The ring orders by the high bits; the low ones are left to tell shards apart.
-        let index = usize::try_from(hash.0 % SHARDS as u64).unwrap_or_default();
-        locked(&self.shards[index])
-    }
-
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.config.request_timeout
+        usize::try_from(hash.0 % SHARDS as u64).unwrap_or_default()
     }
 
     // ---- sessions ------------------------------------------------------------------------------
 
-    /// Lets a session in: at once if this node owns its user, else as a guest, which is welcomed
-    /// once the owner knows it.
+    /// Lets a session in: as soon as this node serves its user, or, as a guest, once the owner knows
+    /// it.
     pub fn open(&self, config: SessionConfig) -> Arc<Session> {
+        let resume = (config.protocol != Protocol::Raw).then_some(config.resume);
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let session = Arc::new(Session::new(id, config));
         self.counters.sessions_opened.add();
-        let registration = {
-            let mut shard = self.shard(session.user());
-            // Under the shard's lock: whoever publishes a topology comes here after this.
-            let topology = self.topology.load();
-            let owner = topology.owner_elsewhere(session.user().as_str());
+        let user = session.user();
+        let registration = self.with_shard(user, |shard, ctx, topology| {
+            let owner = topology.owner_elsewhere(user.as_str());
             let owner = owner.map(|member| member.id.clone());
-            shard.open(session.user(), id, Arc::clone(&session), owner)
-        };
+            let handle = Arc::clone(&session);
+            let registration = shard.directory.open(user, id, handle, owner, resume);
+            if registration.is_none() {
+                self.subscribe(shard, ctx, topology, user);
+            }
+            registration
+        });
         match registration {
-            None => session.welcome(),
             Some(registration) => self.ask_registration(registration),
+            None if session.is_raw() => drop(session.welcome(None)),
+            None => {}
         }
         session
     }
@@ -163,9 +234,8 @@ impl Dispatch {
     /// The session has ended.
     pub fn close(&self, session: &Session) {
         self.counters.sessions_closed.add();
-        let registered = self
-            .shard(session.user())
-            .close(session.user(), session.id());
+        session.set_gone();
+        let registered = (self.shard(session.user()).directory).close(session.user(), session.id());
         if let Some(registration) = registered {
             self.take_back(registration);
         }
@@ -176,22 +246,28 @@ impl Dispatch {
             owner,
             user,
             session,
+            nonce,
+            resume,
         } = registration;
         let topology = self.topology.load();
         let request = Request::Register {
             user: user.clone(),
             session,
+            nonce,
+            resume,
         };
         let origin = Origin::Registration {
             user: user.clone(),
             session,
+            nonce,
         };
         // Without a connection nothing is queued: a new one starts by telling every guest.
         let asked = topology.link(&owner).is_some_and(|link| {
             link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
         });
         if !asked {
-            self.shard(&user).registration_failed(&user, session);
+            let directory = &mut self.shard(&user).directory;
+            directory.registration_failed(&user, session);
         }
     }
 
@@ -214,12 +290,15 @@ impl Dispatch {
     /// A client's message. Its receipt goes to the client's outbox, now or later.
     pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
         self.counters.messages_in.add();
+        if send.qos == Qos::AtLeastOnce {
+            return self.send_kept(session, send);
+        }
         let envelope = Envelope {
             to: send.to.clone(),
             from: session.user().clone(),
             id: Box::from(&*send.id),
-            body: Bytes::copy_from_slice(send.body.as_bytes()),
-            ts_ms: unix_ms(),
+            content: Content::Body(Bytes::copy_from_slice(send.body.as_bytes())),
+            ts_ms: self.clock.unix_ms(),
             hops: 0,
             to_guests: false,
         };
@@ -275,8 +354,8 @@ impl Dispatch {
     fn deliver(&self, topology: &Topology, envelope: &Envelope, mut origin: Option<Origin>) {
         let (handed, nodes) = {
             let shard = self.shard(&envelope.to);
-            let handed = hand_over(&shard, envelope);
-            (handed, shard.guest_nodes(&envelope.to))
+            let handed = hand_over(&shard.directory, envelope);
+            (handed, shard.directory.guest_nodes(&envelope.to))
         };
         self.counters.messages_out.add_many(handed);
         // Once one session has it, its sender need not wait for the guests.
@@ -297,7 +376,7 @@ impl Dispatch {
     }
 
     fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
-        let handed = hand_over(&self.shard(&envelope.to), envelope);
+        let handed = hand_over(&self.shard(&envelope.to).directory, envelope);
         self.counters.messages_out.add_many(handed);
         let outcome = if handed > 0 {
             Outcome::Done
@@ -309,10 +388,10 @@ impl Dispatch {
 }
 
 /// Gives a message to every session of its user here; says how many took it.
-fn hand_over(shard: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
+fn hand_over(directory: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
     let mut encoded: Option<Bytes> = None;
     let mut handed = 0;
-    for session in shard.sessions_of(&envelope.to) {
+    for session in directory.sessions_of(&envelope.to) {
         if session.is_raw() {
             continue;
         }
@@ -323,13 +402,19 @@ fn hand_over(shard: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
 }
 
 fn message_frame(envelope: &Envelope) -> Bytes {
+    let body = match &envelope.content {
+        Content::Body(body) => body,
+        Content::Delivered => {
+            return frame::encode::text(&reply::delivered(&envelope.id, &envelope.from));
+        }
+    };
     frame::encode::text(&reply::message(&reply::Message {
         position: None,
         id: &envelope.id,
         from: &envelope.from,
         to: &envelope.to,
         // Checked wherever an envelope comes from.
-        body: std::str::from_utf8(&envelope.body).unwrap_or_default(),
+        body: std::str::from_utf8(body).unwrap_or_default(),
         ts: envelope.ts_ms,
     }))
 }
@@ -337,9 +422,4 @@ fn message_frame(envelope: &Envelope) -> Bytes {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What stands under these locks is changed in single steps: a panic leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

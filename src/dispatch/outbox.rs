@@ -112,6 +112,12 @@ impl Outbox {
         inner.close(code, "");
     }
 
+    /// Bytes that wait or are being written.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     /// Whether a Close frame is queued or written.
     #[must_use]
     pub fn is_closing(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Telling those who asked what became of it.
 
 use super::{Dispatch, Origin};
-use crate::core::peer::{Outcome, Reply};
+use crate::core::peer::{Answer, Outcome, Reply};
 use crate::core::protocol::reply;
 use crate::error::ErrorCode;
 use crate::id::NodeId;
@@ -10,16 +10,24 @@ impl Dispatch {
     /// Tells whoever wants to know what became of a request.
     pub(super) fn settle(&self, origin: Option<Origin>, outcome: Outcome) {
         if let Some(origin) = origin {
-            self.settle_with(origin, outcome, &[], None);
+            self.settle_with(origin, outcome, Answer::None, None);
         }
     }
 
-    /// As [`Self::settle`], with the answer of a presence query, and the node that gave it.
+    /// As [`Self::settle`], of a request that went, or was to go, to that node.
+    pub(super) fn settle_by(&self, origin: Option<Origin>, outcome: Outcome, by: &NodeId) {
+        if let Some(origin) = origin {
+            self.settle_with(origin, outcome, Answer::None, Some(by));
+        }
+    }
+
+    /// As [`Self::settle`], with what goes with the outcome, and the node that was asked. No shard's
+    /// lock is held.
     pub(super) fn settle_with(
         &self,
         origin: Origin,
         outcome: Outcome,
-        online: &[bool],
+        answer: Answer,
         by: Option<&NodeId>,
     ) {
         match origin {
@@ -33,42 +41,60 @@ impl Dispatch {
             Origin::Peer { replies, seq } => replies.push(Reply {
                 seq,
                 outcome,
-                online: online.to_vec(),
+                answer,
             }),
             Origin::Guests(copies) => {
                 if let Some((origin, outcome)) = copies.answered(outcome) {
-                    self.settle_with(origin, outcome, &[], by);
+                    self.settle_with(origin, outcome, Answer::None, by);
                 }
             }
-            Origin::Registration { user, session } => {
-                let mut shard = self.shard(&user);
-                let news = if let (Outcome::Done, Some(by)) = (outcome, by) {
-                    shard.registered(&user, session, by)
-                } else {
-                    shard.registration_failed(&user, session);
-                    None
-                };
-                drop(shard);
-                if let Some(session) = news {
-                    session.welcome();
+            Origin::Registration {
+                user,
+                session,
+                nonce,
+            } => self.registration_answered(&user, (session, nonce), by, outcome, &answer),
+            Origin::Append(ticket) => {
+                let now = self.since_start();
+                let settled =
+                    (self.shard(&ticket.to).lanes).outcome(now, &ticket, outcome, &answer);
+                self.tell_sender(settled);
+            }
+            Origin::Stream(about) => {
+                if let Some(by) = by {
+                    self.stream_settled(by, about, outcome, answer);
                 }
             }
-            Origin::Presence { gather, users } => {
-                let online = (outcome == Outcome::Done).then_some(online);
-                gather.answered(&users, online);
+            Origin::Delivery {
+                user,
+                session,
+                nonce,
+                position,
+            } => {
+                if let Some(by) = by {
+                    self.delivery_answered(by, &user, (session, nonce), position, outcome);
+                }
             }
+            Origin::Consent(question) => self.consent_answered(&question, outcome, answer),
+            Origin::Presence { gather, users } => match (outcome, answer) {
+                (Outcome::Done, Answer::Online(online)) => gather.answered(&users, Some(&online)),
+                _ => gather.answered(&users, None),
+            },
         }
     }
 
     /// What a client is told of an outcome; `None` for success.
-    fn error_of(&self, outcome: Outcome) -> Option<ErrorCode> {
+    pub(super) fn error_of(&self, outcome: Outcome) -> Option<ErrorCode> {
         let (code, counter) = match outcome {
             Outcome::Done => return None,
             Outcome::Offline => (ErrorCode::Offline, &self.counters.offline),
             Outcome::Unknown => (ErrorCode::Unknown, &self.counters.unknown),
-            Outcome::Unreachable | Outcome::NotOwner => {
-                (ErrorCode::Unreachable, &self.counters.unreachable)
-            }
+            Outcome::InboxFull => (ErrorCode::InboxFull, &self.counters.inbox_full),
+            Outcome::Unreachable
+            | Outcome::NotOwner
+            | Outcome::Busy
+            | Outcome::OutOfOrder
+            | Outcome::Outdated
+            | Outcome::Diverged => (ErrorCode::Unreachable, &self.counters.unreachable),
         };
         counter.add();
         Some(code)

@@ -10,8 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::presence::Gather;
 use super::session::Session;
+use crate::core::consent::Question;
+use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
 use crate::core::peer::{Outcome, Reply, Request};
+use crate::core::stream::{About, Position};
 use crate::id::{Generation, NodeId, SessionId, UserId};
 
 /// Who wants to know what became of a request.
@@ -39,7 +42,26 @@ pub enum Origin {
         user: UserId,
         /// The guest.
         session: SessionId,
+        /// That of the registration.
+        nonce: u64,
     },
+    /// A session of this node, for a message that is kept.
+    Append(Ticket),
+    /// The streams of this node.
+    Stream(About),
+    /// A guest that something was sent to.
+    Delivery {
+        /// The guest's user.
+        user: UserId,
+        /// The guest.
+        session: SessionId,
+        /// That of its registration.
+        nonce: u64,
+        /// Where it is when it has that.
+        position: Position,
+    },
+    /// This node, which wants to serve what its ring gives it.
+    Consent(Question),
     /// A client's presence request, for the users of one owner.
     Presence {
         /// Where the answers come together.
@@ -74,7 +96,7 @@ impl GuestCopies {
             Outcome::Done => *worst = Outcome::Done,
             Outcome::Unknown if *worst != Outcome::Done => *worst = Outcome::Unknown,
             Outcome::Unreachable if *worst == Outcome::Offline => *worst = Outcome::Unreachable,
-            Outcome::Unknown | Outcome::Unreachable | Outcome::Offline | Outcome::NotOwner => {}
+            _ => {}
         }
         if *worst == Outcome::Done || *left == 0 {
             let worst = *worst;
@@ -142,6 +164,12 @@ impl PeerLink {
         self.lock().is_connected()
     }
 
+    /// Whether there is a connection, and at least half of the queue is free.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.lock().has_room()
+    }
+
     /// Whether clients may be sent to the peer. A peer of which gossip has just brought news counts
     /// as reachable until a connection to it fails.
     #[must_use]
@@ -180,10 +208,15 @@ impl PeerLink {
         Ok(())
     }
 
+    /// What may be sent now.
+    pub fn take_batch(&self, requests_max: usize, bytes_max: usize) -> Vec<(u64, Request)> {
+        self.lock().take_batch(requests_max, bytes_max)
+    }
+
     /// What may be sent now, as soon as there is something.
     pub async fn next_batch(&self, requests_max: usize, bytes_max: usize) -> Vec<(u64, Request)> {
         loop {
-            let batch = self.lock().take_batch(requests_max, bytes_max);
+            let batch = self.take_batch(requests_max, bytes_max);
             if !batch.is_empty() {
                 return batch;
             }
@@ -218,11 +251,16 @@ impl ReplyQueue {
         self.wake.notify_one();
     }
 
+    /// All that waits.
+    #[must_use]
+    pub fn take(&self) -> Vec<Reply> {
+        std::mem::take(&mut *self.replies.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// All that waits, as soon as there is something.
     pub async fn next_batch(&self) -> Vec<Reply> {
         loop {
-            let batch =
-                std::mem::take(&mut *self.replies.lock().unwrap_or_else(PoisonError::into_inner));
+            let batch = self.take();
             if !batch.is_empty() {
                 return batch;
             }

@@ -4,31 +4,47 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::presence::Gather;
+use super::shard::Waiter;
 use super::{Dispatch, Origin, PeerLink, ReplyQueue, Session};
-use crate::core::peer::{Outcome, Reply, Request};
+use crate::core::peer::{Answer, Append, Outcome, Reply, Request};
+use crate::core::stream::Holder;
 use crate::id::{NodeId, UserId};
 
 impl Dispatch {
-    /// A peer has opened a connection: it will tell its guests anew.
+    /// A peer has opened a connection: it will tell its guests anew. It may have taken this node
+    /// for dead before, and forgotten the guests that this one has told it.
     pub fn peer_opened(&self, peer: &NodeId) {
         for shard in &self.shards {
-            super::locked(shard).retain_guests(|node| node != peer);
+            super::locked(shard)
+                .directory
+                .retain_guests(|node| node != peer);
+        }
+        self.tell_guests(peer);
+    }
+
+    /// Tells a node every guest that it owns.
+    fn tell_guests(&self, owner: &NodeId) {
+        for shard in &self.shards {
+            let registrations = super::locked(shard).directory.registrations_at(owner);
+            for registration in registrations {
+                self.ask_registration(registration);
+            }
         }
     }
 
     /// A request of a peer. The answer goes to `replies`, now or later.
     pub fn peer_request(
         &self,
-        peer: &NodeId,
+        peer: &Holder,
         seq: u64,
         request: Request,
         replies: &Arc<ReplyQueue>,
     ) {
-        let answer = |outcome, online| {
+        let answer = |outcome, answer| {
             replies.push(Reply {
                 seq,
                 outcome,
-                online,
+                answer,
             });
         };
         match request {
@@ -39,37 +55,95 @@ impl Dispatch {
                 });
                 self.route(envelope, origin);
             }
-            Request::Register { user, session } => {
-                let mut shard = self.shard(&user);
-                // Under the shard's lock: whoever publishes a topology comes here after this.
-                let mine = self.topology.load().is_mine(user.as_str());
-                if mine {
-                    shard.register(&user, peer, session);
-                }
-                drop(shard);
-                let outcome = if mine {
-                    Outcome::Done
-                } else {
-                    Outcome::NotOwner
+            Request::Append(Append {
+                to,
+                message,
+                previous,
+            }) => {
+                let waiter = Waiter::Peer {
+                    replies: Arc::clone(replies),
+                    seq,
                 };
-                answer(outcome, Vec::new());
+                self.with_shard(&to, |shard, ctx, _| {
+                    shard.streams.append(ctx, &to, message, previous, waiter);
+                });
+            }
+            Request::Install(install) => {
+                let key = install.key.clone();
+                let (outcome, number) = self.with_shard(&key, |shard, ctx, _| {
+                    shard.streams.install(ctx, peer, *install)
+                });
+                answer(outcome, number);
+            }
+            Request::Replicate {
+                key,
+                number,
+                seq,
+                operation,
+            } => {
+                let outcome = self.with_shard(&key, |shard, ctx, _| {
+                    let about = (&key, number, seq);
+                    shard.streams.replicate(ctx, peer, about, operation)
+                });
+                answer(outcome, Answer::None);
+            }
+            Request::Consent { generation, digest } => {
+                let asker = Holder {
+                    node: peer.node.clone(),
+                    generation,
+                };
+                let (outcome, consented) = self.give_consent(&asker, digest);
+                answer(outcome, consented);
+            }
+            Request::Offer(offers) => {
+                let may_go = offers.iter().map(|offer| {
+                    self.with_shard(&offer.key, |shard, ctx, _| {
+                        let offer = std::slice::from_ref(offer);
+                        shard.streams.may_they_go(ctx, peer, offer)[0]
+                    })
+                });
+                answer(Outcome::Done, Answer::MayGo(may_go.collect()));
+            }
+            Request::Pull { key } => {
+                let copy = self.with_shard(&key, |shard, ctx, _| shard.streams.pull(ctx.now, &key));
+                answer(Outcome::Done, Answer::Pulled(copy.map(Box::new)));
+            }
+            Request::Register {
+                user,
+                session,
+                nonce,
+                resume,
+            } => {
+                let (outcome, registered) =
+                    self.register_guest(&peer.node, &user, (session, nonce), resume);
+                answer(outcome, registered);
             }
             Request::Unregister { user, session } => {
-                self.shard(&user).unregister(&user, peer, session);
+                let directory = &mut self.shard(&user).directory;
+                directory.unregister(&user, &peer.node, session);
             }
+            Request::Deliver(delivery) => answer(self.take_delivery(&delivery), Answer::None),
+            Request::Ack { user, position } => {
+                self.with_shard(&user, |shard, ctx, _| {
+                    shard.streams.ack(ctx, &user, position);
+                });
+            }
+            Request::UnderReplicated(streams) => self.set_waiting(&peer.node, streams),
             Request::Presence { users } => {
                 let topology = self.topology.load();
                 if users.iter().all(|user| topology.is_mine(user.as_str())) {
-                    answer(Outcome::Done, self.online(&users));
+                    answer(Outcome::Done, Answer::Online(self.online(&users)));
                 } else {
-                    answer(Outcome::NotOwner, Vec::new());
+                    answer(Outcome::NotOwner, Answer::None);
                 }
             }
         }
     }
 
     fn online(&self, users: &[UserId]) -> Vec<bool> {
-        let online = users.iter().map(|user| self.shard(user).is_online(user));
+        let online = users
+            .iter()
+            .map(|user| self.shard(user).directory.is_online(user));
         online.collect()
     }
 
@@ -117,12 +191,7 @@ impl Dispatch {
         };
         // They stand in their shards as not registered, and are told now.
         drop(outdated);
-        for shard in &self.shards {
-            let registrations = super::locked(shard).registrations_at(link.node());
-            for registration in registrations {
-                self.ask_registration(registration);
-            }
-        }
+        self.tell_guests(link.node());
         link.nudge();
     }
 
@@ -130,15 +199,15 @@ impl Dispatch {
     pub fn link_disconnected(&self, link: &Arc<PeerLink>) {
         let sent = link.lock().disconnected();
         for origin in sent {
-            self.settle(Some(origin), Outcome::Unknown);
+            self.settle_by(Some(origin), Outcome::Unknown, link.node());
         }
     }
 
     /// A peer's answer.
-    pub fn link_reply(&self, link: &Arc<PeerLink>, reply: &Reply) {
+    pub fn link_reply(&self, link: &Arc<PeerLink>, reply: Reply) {
         let origin = link.lock().reply(reply.seq);
         if let Some(origin) = origin {
-            self.settle_with(origin, reply.outcome, &reply.online, Some(link.node()));
+            self.settle_with(origin, reply.outcome, reply.answer, Some(link.node()));
         }
     }
 }

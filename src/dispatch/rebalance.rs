@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::shard::Shard;
 use super::{Dispatch, Session};
 use crate::core::handshake::redirect;
 use crate::core::peer::Outcome;
@@ -11,7 +12,7 @@ use crate::core::protocol::reply;
 use crate::error::CloseCode;
 
 /// How often [`Dispatch::tick`] wants to be called.
-pub const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(50);
 /// A client that is told to move does so within this time, at a moment of its own.
 const MOVE_SPREAD_MS: u64 = 1000;
 /// What a drained client has for moving, after its `after_ms`, before it is closed.
@@ -20,22 +21,32 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Dispatch {
-    /// Gives up what has waited too long, asks again for registrations that failed, and tells the
-    /// next few sessions to move.
-    pub fn tick(&self, now: Instant) {
+    /// Gives up what has waited too long, tries again what failed, and tells the next few sessions
+    /// to move.
+    pub fn tick(&self) {
+        let now = self.clock.now();
         let topology = self.topology.load_full();
         for link in topology.links() {
             let expired = link.lock().expire(now);
             for (origin, outcome) in expired {
-                self.settle(Some(origin), outcome);
+                self.settle_by(Some(origin), outcome, link.node());
             }
         }
-        for shard in &self.shards {
-            let registrations = super::locked(shard).take_unregistered();
-            for registration in registrations {
-                self.ask_registration(registration);
-            }
+        self.ask_for_consent();
+        let mut registrations = Vec::new();
+        self.with_each_shard(|shard, ctx, topology| {
+            let Shard {
+                directory, streams, ..
+            } = &mut *shard;
+            streams.tick(ctx, |user| directory.is_online(user));
+            self.retry_sessions(shard, ctx, topology);
+            self.retry_lanes(shard, ctx, topology, false);
+            registrations.append(&mut shard.directory.take_unregistered());
+        });
+        for registration in registrations {
+            self.ask_registration(registration);
         }
+        self.report_waiting(&self.topology.load());
         self.move_some(now);
     }
 
@@ -90,7 +101,8 @@ impl Dispatch {
     }
 
     /// Sends every session away, spread over time so that no node sees a herd, and closes those
-    /// that stay; returns when all are gone or `deadline` has come. The node is off the ring by now.
+    /// that stay; returns when all are gone and every copy is held elsewhere, or when `deadline` has
+    /// come. The node is off the ring by now.
     pub async fn drain(&self, deadline: Instant) {
         let sessions = self.sessions();
         let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
@@ -122,6 +134,21 @@ impl Dispatch {
             session.outbox().finish(code, "the node stops");
         }
         self.wait_for_no_sessions(deadline).await;
+        self.wait_for_no_copies(deadline).await;
+    }
+
+    /// The owners say of each copy when it may go.
+    async fn wait_for_no_copies(&self, until: Instant) {
+        let others = || !self.topology.load().view.ring.is_empty();
+        while self.holds() > 0 && others() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let left = self.holds();
+        if left > 0 {
+            self.counters.left_behind.add_many(left as u64);
+            tracing::warn!(node = %self.me, streams = left,
+                "this node ends although nobody has said that its copies may go");
+        }
     }
 
     async fn wait_for_no_sessions(&self, until: Instant) {
@@ -133,7 +160,7 @@ impl Dispatch {
     fn sessions(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(super::locked(shard).sessions().cloned());
+            all.extend(super::locked(shard).directory.sessions().cloned());
         }
         all
     }
@@ -143,7 +170,7 @@ impl Dispatch {
         for link in self.topology.load().links() {
             self.link_disconnected(link);
             for (_, origin) in link.lock().take_unsent() {
-                self.settle(origin, Outcome::Unreachable);
+                self.settle_by(origin, Outcome::Unreachable, link.node());
             }
         }
     }

@@ -1,15 +1,22 @@
 //! One client connection, as the rest of the node sees it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::outbox::Outbox;
 use crate::core::frame;
 use crate::core::protocol::reply;
+use crate::core::stream::{Position, Resume};
 use crate::error::{CloseCode, ErrorCode};
 use crate::id::{SessionId, UserId};
+
+/// Sends of a session by which it is found out that an id is used for two recipients: as many as a
+/// client will have under way. A guess.
+const RECENT_MAX: usize = 64;
 
 /// A client connection after its handshake.
 #[derive(Debug)]
@@ -22,6 +29,14 @@ pub struct Session {
     /// Whether it may be told to move to the user's owner (`redirect=never` forbids it).
     may_move: bool,
     welcomed: AtomicBool,
+    /// Its connection has ended.
+    gone: AtomicBool,
+    /// Its stream waits for it to read.
+    hungry: AtomicBool,
+    /// Sends that are kept and have no receipt yet.
+    pending: AtomicUsize,
+    /// The last sends that were kept, each as hashes of its id and of its recipient.
+    recent: Mutex<VecDeque<(u64, u64)>>,
     outbox: Outbox,
     outbound_bytes_max: usize,
 }
@@ -55,6 +70,8 @@ pub struct SessionConfig {
     pub onward: Box<str>,
     /// What its frames are.
     pub protocol: Protocol,
+    /// From where it goes on in its user's stream.
+    pub resume: Resume,
     /// Whether it may be told to move.
     pub may_move: bool,
     /// Bytes that may wait to be written to it.
@@ -70,6 +87,10 @@ impl Session {
             protocol: config.protocol,
             may_move: config.may_move,
             welcomed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            hungry: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+            recent: Mutex::default(),
             outbox: Outbox::new(),
             outbound_bytes_max: config.outbound_bytes_max,
         }
@@ -113,10 +134,65 @@ impl Session {
         &self.onward
     }
 
-    /// Lets it in. Only the first call counts.
-    pub(super) fn welcome(&self) {
+    /// Whether its connection has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_hungry(&self) {
+        self.hungry.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its stream waits for it to read. Asked once, it does not any more.
+    #[must_use]
+    pub fn take_hungry(&self) -> bool {
+        self.hungry.load(Ordering::Relaxed) && self.hungry.swap(false, Ordering::Relaxed)
+    }
+
+    /// Sends that are kept and have no receipt yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_pending(&self, count: usize) {
+        self.pending.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_pending(&self, count: usize) {
+        self.pending.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Whether an id is new, or was used for the same recipient before.
+    pub(super) fn may_use(&self, id: &str, to: &UserId) -> bool {
+        let (id, to) = (xxh3_64(id.as_bytes()), xxh3_64(to.as_str().as_bytes()));
+        let mut recent = super::locked(&self.recent);
+        if let Some((_, before)) = recent.iter().find(|(known, _)| *known == id) {
+            return *before == to;
+        }
+        if recent.len() >= RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((id, to));
+        true
+    }
+
+    /// The message of that id was not taken: the id is free.
+    pub(super) fn free(&self, id: &str) {
+        let id = xxh3_64(id.as_bytes());
+        super::locked(&self.recent).retain(|(known, _)| *known != id);
+    }
+
+    /// Lets it in, at that position in its user's stream, which is what the position it came with
+    /// means, and says whether that is news.
+    pub(super) fn welcome(&self, start: Option<(Position, Option<bool>)>) -> bool {
         if self.welcomed.swap(true, Ordering::AcqRel) {
-            return;
+            return false;
         }
         let first = match &self.protocol {
             Protocol::Raw => None,
@@ -125,14 +201,15 @@ impl Session {
                     user: &self.user,
                     session: self.id,
                     node: &greeting.node,
-                    position: None,
-                    recovered: None,
+                    position: start.map(|(position, _)| position),
+                    recovered: start.and_then(|(_, recovered)| recovered),
                     heartbeat_ms: greeting.heartbeat_ms,
                     max_message_bytes: greeting.max_message_bytes,
                 })))
             }
         };
         self.outbox.open(first);
+        true
     }
 
     /// Queues a whole frame. Says whether it was taken.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::shard::Locked;
 use super::{Dispatch, PeerLink};
+use crate::core::consent::Consents;
 use crate::core::directory::Moved;
 use crate::core::peer::{Outcome, Request};
 use crate::core::view::{Member, MemberState, View};
@@ -14,6 +16,10 @@ use crate::id::NodeId;
 pub struct Topology {
     /// The members and the ring.
     pub view: Arc<View>,
+    /// Tells this view from the others of this node: it grows with each, from 1.
+    pub number: u64,
+    /// What the other members have agreed to.
+    pub consents: Arc<Consents>,
     /// In the order of the view's members; `None` for this node and for those that are down.
     links: Vec<Option<Arc<PeerLink>>>,
 }
@@ -21,7 +27,23 @@ pub struct Topology {
 impl Topology {
     pub(super) fn alone(view: Arc<View>) -> Self {
         let links = vec![None; view.members.len()];
-        Self { view, links }
+        let consents = Arc::new(Consents::new(&view));
+        Self {
+            view,
+            number: 1,
+            consents,
+            links,
+        }
+    }
+
+    /// The same, but for the consents.
+    pub(super) fn with_consents(&self, consents: Arc<Consents>) -> Self {
+        Self {
+            view: Arc::clone(&self.view),
+            number: self.number,
+            consents,
+            links: self.links.clone(),
+        }
     }
 
     /// The owner of a user, unless it is this node. Before a node is on any ring it serves whoever
@@ -61,26 +83,40 @@ impl Dispatch {
     /// Takes over a new view: makes and ends links, gives every session the owner it has now, and
     /// routes anew what waited for members that are gone. One caller at a time.
     pub fn publish(&self, view: Arc<View>) -> Arc<Topology> {
-        let old = self.topology.load_full();
-        let links = view
-            .members
-            .iter()
-            .map(|m| self.link_for(&old, m))
-            .collect();
-        let new = Arc::new(Topology { view, links });
-        self.topology.store(Arc::clone(&new));
-
+        let (old, new) = {
+            let mut consents = super::locked(&self.consents);
+            consents.on_view(self.since_start(), &view);
+            let old = self.topology.load_full();
+            let links = view.members.iter();
+            let new = Arc::new(Topology {
+                links: links.map(|member| self.link_for(&old, member)).collect(),
+                view,
+                number: old.number + 1,
+                consents: Arc::new(consents.clone()),
+            });
+            self.topology.store(Arc::clone(&new));
+            (old, new)
+        };
         let gone = |node: &NodeId| new.link(node).is_none();
         for shard in &self.shards {
-            super::locked(shard).retain_guests(|node| !gone(node));
+            super::locked(shard)
+                .directory
+                .retain_guests(|node| !gone(node));
             self.rehome(&new, shard);
         }
+        self.with_each_shard(|shard, ctx, topology| {
+            shard.streams.on_view(ctx);
+            self.retry_sessions(shard, ctx, topology);
+            self.retry_lanes(shard, ctx, topology, true);
+        });
+        super::locked(&self.waiting).retain(|node, _| !gone(node));
         for link in old.links() {
             let kept = new.link(link.node());
             if kept.is_none_or(|kept| !Arc::ptr_eq(kept, link)) {
                 self.retire(link);
             }
         }
+        self.ask_for_consent();
         new
     }
 
@@ -100,14 +136,14 @@ impl Dispatch {
         }))
     }
 
-    fn rehome(&self, topology: &Topology, shard: &super::Shard) {
+    fn rehome(&self, topology: &Topology, shard: &Locked) {
         let owner_of = |user: &crate::id::UserId| {
             let owner = topology.owner_elsewhere(user.as_str());
             owner.map(|member| member.id.clone())
         };
         let (moved, registrations) = {
-            let mut shard = super::locked(shard);
-            (shard.rehome(owner_of), shard.take_unregistered())
+            let directory = &mut super::locked(shard).directory;
+            (directory.rehome(owner_of), directory.take_unregistered())
         };
         for registration in registrations {
             self.ask_registration(registration);
@@ -118,7 +154,10 @@ impl Dispatch {
                 self.take_back(registration);
             }
             if home {
-                handle.welcome();
+                // One that takes messages is welcomed once it is subscribed.
+                if handle.is_raw() {
+                    handle.welcome(None);
+                }
             } else if handle.may_move() && !draining {
                 super::locked(&self.moving).push_back(Arc::downgrade(&handle));
             }
@@ -137,11 +176,9 @@ impl Dispatch {
                     self.route(crate::core::peer::Envelope { hops, ..envelope }, origin);
                 }
                 Request::Envelope(_) => self.settle(origin, Outcome::Offline),
-                Request::Presence { .. }
-                | Request::Register { .. }
-                | Request::Unregister { .. } => {
-                    self.settle(origin, Outcome::Unreachable);
-                }
+                // Its lane sends it again.
+                Request::Append(_) => self.settle(origin, Outcome::Busy),
+                _ => self.settle_by(origin, Outcome::Unreachable, link.node()),
             }
         }
     }

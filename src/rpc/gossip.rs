@@ -15,10 +15,9 @@ use crate::config::Config;
 use crate::core::membership::{
     Exchange, ExchangeReply, Identity, Input, Membership, Output, Target,
 };
-use crate::core::view::{Member, MemberState, View};
+use crate::core::view::View;
 use crate::dispatch::Dispatch;
 use crate::error::RunError;
-use crate::readiness::Readiness;
 use crate::wire::{GossipCodec, proto};
 
 /// How long a seed's host name may take to resolve.
@@ -73,7 +72,6 @@ pub(crate) struct Driver {
     pub seeds: SeedList,
     pub me: Arc<Identified>,
     pub dispatch: Arc<Dispatch>,
-    pub readiness: Arc<Readiness>,
     /// Weak, so that the driver ends with the node that talks to it.
     pub commands: mpsc::WeakSender<Command>,
     pub views: watch::Sender<Arc<View>>,
@@ -130,7 +128,7 @@ impl Driver {
             Command::Answered(target, answer) => {
                 // To find oneself among the seeds is no company, unless nobody else is named.
                 if self.seeds.0.len() == 1 {
-                    self.readiness.joined();
+                    self.dispatch.join();
                 }
                 let input = Input::ExchangeAnswered { target, answer };
                 self.membership.handle(now, input);
@@ -158,13 +156,6 @@ impl Driver {
                 Output::ViewChanged(view) => {
                     // Here, rather than in the way of the first message that needs it.
                     LazyLock::force(&view.ring);
-                    // Whoever compared with the other first, each knows the other now.
-                    let company = |member: &Member| {
-                        member.id != self.me.node && member.state != MemberState::Down
-                    };
-                    if view.members.iter().any(company) {
-                        self.readiness.joined();
-                    }
                     self.views.send_replace(view);
                 }
                 Output::Replaced { by } => {

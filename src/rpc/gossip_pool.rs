@@ -77,7 +77,7 @@ impl GossipPool {
             return;
         }
         let packet = proto::GossipPacket {
-            caller: Some(self.me.caller()),
+            caller: Some(self.me.caller(self.dispatch.generation())),
             packet,
         };
         tokio::spawn(async move {
@@ -100,7 +100,7 @@ impl GossipPool {
         mut request: proto::ExchangeRequest,
     ) -> impl Future<Output = Result<proto::ExchangeReply, Status>> + use<> {
         let peer = self.peer(address);
-        request.caller = Some(self.me.caller());
+        request.caller = Some(self.me.caller(self.dispatch.generation()));
         async move {
             peer?
                 .call(EXCHANGE_TIMEOUT, |mut client| async move {

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::{Identified, Refused, http2};
 use crate::core::backoff::Backoff;
-use crate::core::peer::Reply;
+use crate::core::peer::{Answer, Outcome, Reply};
 use crate::dispatch::{Dispatch, PeerLink, Topology};
 use crate::wire::proto;
 use crate::wire::proto::peer_client::PeerClient;
@@ -115,7 +115,7 @@ impl Carrier {
             .map_err(unreachable)?;
         let (batches, outgoing) = mpsc::channel(BATCHES_AHEAD);
         let hello = proto::Batch {
-            caller: Some(self.me.caller()),
+            caller: Some(self.me.caller(self.dispatch.generation())),
             requests: Vec::new(),
         };
         // The channel is new and has room.
@@ -155,7 +155,16 @@ impl Carrier {
                 match replies.message().await {
                     Ok(Some(batch)) => {
                         for reply in batch.replies {
-                            self.dispatch.link_reply(&self.link, &Reply::from(reply));
+                            let seq = reply.seq;
+                            let reply = Reply::try_from(reply).unwrap_or_else(|error| {
+                                tracing::warn!(%error, "a peer's reply is not understood");
+                                Reply {
+                                    seq,
+                                    outcome: Outcome::Unknown,
+                                    answer: Answer::None,
+                                }
+                            });
+                            self.dispatch.link_reply(&self.link, reply);
                         }
                         // The window may have opened.
                         self.link.nudge();

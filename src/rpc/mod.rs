@@ -19,7 +19,7 @@ pub(crate) use self::gossip::{Command, Driver, SeedList, membership};
 pub(crate) use self::server::serve;
 
 use crate::dispatch::{Dispatch, Topology};
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::wire::{PROTOCOL_VERSION, proto};
 
 /// Who this node is, as it says on every call.
@@ -32,11 +32,14 @@ pub(crate) struct Identified {
 }
 
 impl Identified {
-    fn caller(&self) -> proto::Caller {
+    /// `generation` is the node's start, which it may learn only after it has started: if the clock
+    /// went back, another one than it first took.
+    fn caller(&self, generation: Generation) -> proto::Caller {
         proto::Caller {
             cluster: self.cluster.clone(),
             protocol_version: PROTOCOL_VERSION,
             node: self.node.as_str().to_owned(),
+            generation: generation.0,
         }
     }
 }

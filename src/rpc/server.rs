@@ -15,12 +15,15 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
 use super::{Command, Commands, Identified, Refused, http2};
-use crate::core::peer::{Outcome, Reply};
+use crate::core::peer::{Answer, Outcome, Reply};
+use crate::core::stream::Holder;
 use crate::dispatch::{Dispatch, ReplyQueue};
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::wire::proto::peer_server::{Peer, PeerServer};
 use crate::wire::{PROTOCOL_VERSIONS, proto};
 
+/// Bytes of replies in one batch, about; one reply may exceed it.
+const BATCH_BYTES: usize = 256 * 1024;
 /// Batches of replies handed to a stream and not yet taken by it.
 const BATCHES_AHEAD: usize = 2;
 
@@ -77,7 +80,7 @@ impl PeerService {
         &self,
         caller: Option<&proto::Caller>,
         remote: Option<SocketAddr>,
-    ) -> Result<NodeId, Status> {
+    ) -> Result<Holder, Status> {
         let caller = caller.ok_or_else(|| Status::invalid_argument("no caller"))?;
         let reason = if caller.cluster != self.me.cluster {
             format!(
@@ -93,8 +96,12 @@ impl PeerService {
                 PROTOCOL_VERSIONS.end(),
             )
         } else {
-            return NodeId::new(&caller.node)
-                .map_err(|error| Status::invalid_argument(format!("the caller's id: {error}")));
+            let node = NodeId::new(&caller.node)
+                .map_err(|error| Status::invalid_argument(format!("the caller's id: {error}")))?;
+            return Ok(Holder {
+                node,
+                generation: Generation(caller.generation),
+            });
         };
         self.dispatch.counters().peers_refused.add();
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +165,7 @@ impl Peer for PeerService {
         let incoming = Incoming::open(self, peer);
         let (outgoing, replies) = mpsc::channel(BATCHES_AHEAD);
         let stop = self.stop.clone();
-        let span = tracing::info_span!("peer", node = %self.me.node, peer = %incoming.peer);
+        let span = tracing::info_span!("peer", node = %self.me.node, peer = %incoming.peer.node);
         let served = async move {
             tokio::select! {
                 () = incoming.run(first, batches, outgoing) => {}
@@ -173,25 +180,25 @@ impl Peer for PeerService {
 /// One link stream of a peer.
 struct Incoming {
     dispatch: Arc<Dispatch>,
-    peer: NodeId,
+    peer: Holder,
     newest: Arc<Mutex<u64>>,
     number: u64,
     replies: Arc<ReplyQueue>,
 }
 
 impl Incoming {
-    fn open(service: &PeerService, peer: NodeId) -> Self {
+    fn open(service: &PeerService, peer: Holder) -> Self {
         let newest = {
             let mut streams = service
                 .streams
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(streams.entry(peer.clone()).or_default())
+            Arc::clone(streams.entry(peer.node.clone()).or_default())
         };
         let number = {
             let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
             *newest += 1;
-            service.dispatch.peer_opened(&peer);
+            service.dispatch.peer_opened(&peer.node);
             *newest
         };
         Self {
@@ -211,14 +218,11 @@ impl Incoming {
     ) {
         let answering = async {
             loop {
-                let replies = self.replies.next_batch().await;
-                let replies = replies.into_iter().map(Into::into).collect();
-                if outgoing
-                    .send(Ok(proto::ReplyBatch { replies }))
-                    .await
-                    .is_err()
-                {
-                    return;
+                let mut replies = self.replies.next_batch().await.into_iter().peekable();
+                while replies.peek().is_some() {
+                    if outgoing.send(Ok(reply_batch(&mut replies))).await.is_err() {
+                        return;
+                    }
                 }
             }
         };
@@ -251,15 +255,28 @@ impl Incoming {
                         .peer_request(&self.peer, seq, request, &self.replies);
                 }
                 Err(error) => {
-                    tracing::warn!(peer = %self.peer, %error, "a peer's request is not understood");
+                    tracing::warn!(peer = %self.peer.node, %error, "a peer's request is not understood");
                     self.replies.push(Reply {
                         seq,
                         outcome: Outcome::Unreachable,
-                        online: Vec::new(),
+                        answer: Answer::None,
                     });
                 }
             }
         }
         true
     }
+}
+
+/// As many replies as go well into one message; one may exceed that.
+fn reply_batch(replies: &mut impl Iterator<Item = Reply>) -> proto::ReplyBatch {
+    let mut batch = proto::ReplyBatch::default();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES
+        && let Some(reply) = replies.next()
+    {
+        bytes += reply.answer.size();
+        batch.replies.push(reply.into());
+    }
+    batch
 }

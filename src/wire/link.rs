@@ -1,29 +1,21 @@
-//! Requests and replies of a link, to and from their wire form.
+//! Requests of a link, to and from their wire form.
 
+use super::check::{body, bounded, counted, generation, message_id, required, user_id};
+use super::copies::{holders, offers, offers_to_wire};
+use super::stream::{entries, key_from_wire, key_to_wire, position, snapshot};
 use super::{WireError, proto};
-use crate::core::peer::{Envelope, HOPS_MAX, Outcome, Reply, Request};
+use crate::core::peer::{
+    Append, Content, Delivery, Envelope, HOPS_MAX, Install, Operation, Request,
+};
+use crate::core::ring::Digest;
+use crate::core::stream::Resume;
 use crate::id::{SessionId, UserId};
 
 impl From<(u64, Request)> for proto::Request {
     fn from((seq, request): (u64, Request)) -> Self {
-        use proto::request::Kind;
-        let kind = match request {
-            Request::Envelope(envelope) => Kind::Envelope(envelope.into()),
-            Request::Register { user, session } => Kind::Register(proto::Register {
-                user: user.as_str().to_owned(),
-                session: session.0,
-            }),
-            Request::Unregister { user, session } => Kind::Unregister(proto::Unregister {
-                user: user.as_str().to_owned(),
-                session: session.0,
-            }),
-            Request::Presence { users } => Kind::Presence(proto::PresenceQuery {
-                users: users.iter().map(|user| user.as_str().to_owned()).collect(),
-            }),
-        };
         Self {
             seq,
-            kind: Some(kind),
+            kind: Some(request.into()),
         }
     }
 }
@@ -32,36 +24,123 @@ impl TryFrom<proto::Request> for (u64, Request) {
     type Error = WireError;
 
     fn try_from(request: proto::Request) -> Result<Self, WireError> {
+        let kind = required(request.kind, "a request without a kind")?;
+        Ok((request.seq, kind))
+    }
+}
+
+impl From<Request> for proto::request::Kind {
+    fn from(request: Request) -> Self {
+        match request {
+            Request::Envelope(envelope) => Self::Envelope(envelope.into()),
+            Request::Append(append) => Self::Append(append.into()),
+            Request::Install(install) => Self::Install((*install).into()),
+            Request::Replicate {
+                key,
+                number,
+                seq,
+                operation,
+            } => Self::Replicate(proto::Replicate {
+                key: text(&key),
+                number,
+                seq,
+                operation: Some(operation.into()),
+            }),
+            Request::Consent { generation, digest } => Self::Consent(proto::Consent {
+                generation: generation.0,
+                digest: digest.0,
+            }),
+            Request::Offer(offers) => Self::Offers(proto::Offers {
+                offers: offers_to_wire(offers),
+            }),
+            Request::Pull { key } => Self::Pull(proto::Pull { key: text(&key) }),
+            Request::Register {
+                user,
+                session,
+                nonce,
+                resume,
+            } => Self::Register(proto::Register {
+                user: text(&user),
+                session: session.0,
+                nonce,
+                resume: resume.map(resume_to_wire),
+            }),
+            Request::Unregister { user, session } => Self::Unregister(proto::Unregister {
+                user: text(&user),
+                session: session.0,
+            }),
+            Request::Deliver(delivery) => Self::Deliver(delivery.into()),
+            Request::Ack { user, position } => Self::Ack(proto::Ack {
+                user: text(&user),
+                position: Some(position.into()),
+            }),
+            Request::UnderReplicated(streams) => {
+                Self::UnderReplicated(proto::UnderReplicated { streams })
+            }
+            Request::Presence { users } => Self::Presence(proto::PresenceQuery {
+                users: users.iter().map(text).collect(),
+            }),
+        }
+    }
+}
+
+impl TryFrom<proto::request::Kind> for Request {
+    type Error = WireError;
+
+    fn try_from(kind: proto::request::Kind) -> Result<Self, WireError> {
         use proto::request::Kind;
-        let kind = request.kind.ok_or(WireError("a request without a kind"))?;
-        let request_of = match kind {
-            Kind::Envelope(envelope) => Request::Envelope(envelope.try_into()?),
-            Kind::Register(proto::Register { user, session }) => Request::Register {
-                user: user_id(&user)?,
-                session: SessionId(session),
+        Ok(match kind {
+            Kind::Envelope(envelope) => Self::Envelope(envelope.try_into()?),
+            Kind::Append(append) => Self::Append(append.try_into()?),
+            Kind::Install(install) => Self::Install(Box::new(install.try_into()?)),
+            Kind::Replicate(replicate) => Self::Replicate {
+                key: user_id(&replicate.key)?,
+                number: counted(replicate.number)?,
+                seq: counted(replicate.seq)?,
+                operation: required(replicate.operation, "an operation is missing")?,
             },
-            Kind::Unregister(proto::Unregister { user, session }) => Request::Unregister {
-                user: user_id(&user)?,
-                session: SessionId(session),
+            Kind::Consent(consent) => Self::Consent {
+                generation: generation(consent.generation)?,
+                digest: Digest(consent.digest),
             },
-            Kind::Presence(proto::PresenceQuery { users }) => Request::Presence {
-                users: users
-                    .iter()
-                    .map(|user| user_id(user))
-                    .collect::<Result<_, _>>()?,
+            Kind::Offers(list) => Self::Offer(offers(list.offers)?),
+            Kind::Pull(pull) => Self::Pull {
+                key: user_id(&pull.key)?,
             },
-        };
-        Ok((request.seq, request_of))
+            Kind::Register(register) => Self::Register {
+                user: user_id(&register.user)?,
+                session: SessionId(register.session),
+                nonce: register.nonce,
+                resume: register.resume.map(resume).transpose()?,
+            },
+            Kind::Unregister(unregister) => Self::Unregister {
+                user: user_id(&unregister.user)?,
+                session: SessionId(unregister.session),
+            },
+            Kind::Deliver(delivery) => Self::Deliver(delivery.try_into()?),
+            Kind::Ack(ack) => Self::Ack {
+                user: user_id(&ack.user)?,
+                position: position(ack.position)?,
+            },
+            Kind::UnderReplicated(waiting) => Self::UnderReplicated(waiting.streams),
+            Kind::Presence(query) => Self::Presence {
+                users: users(query.users)?,
+            },
+        })
     }
 }
 
 impl From<Envelope> for proto::Envelope {
     fn from(envelope: Envelope) -> Self {
+        use proto::envelope::Content as Wire;
         Self {
-            to: envelope.to.as_str().to_owned(),
-            from: envelope.from.as_str().to_owned(),
+            to: text(&envelope.to),
+            from: text(&envelope.from),
             id: envelope.id.into_string(),
-            body: envelope.body,
+            content: Some(match envelope.content {
+                Content::Body(body) => Wire::Body(body),
+                Content::Delivered => Wire::Delivered(proto::Empty {}),
+            }),
             ts_ms: envelope.ts_ms,
             hops: u32::from(envelope.hops),
             to_guests: envelope.to_guests,
@@ -73,14 +152,17 @@ impl TryFrom<proto::Envelope> for Envelope {
     type Error = WireError;
 
     fn try_from(envelope: proto::Envelope) -> Result<Self, WireError> {
-        if std::str::from_utf8(&envelope.body).is_err() {
-            return Err(WireError("a body that is not UTF-8"));
-        }
+        use proto::envelope::Content as Wire;
+        let content = match envelope.content {
+            Some(Wire::Body(bytes)) => Content::Body(body(bytes)?),
+            Some(Wire::Delivered(proto::Empty {})) => Content::Delivered,
+            None => return Err(WireError("an envelope without content")),
+        };
         Ok(Self {
             to: user_id(&envelope.to)?,
             from: user_id(&envelope.from)?,
-            id: envelope.id.into_boxed_str(),
-            body: envelope.body,
+            id: message_id(envelope.id)?,
+            content,
             ts_ms: envelope.ts_ms,
             // One that claims more has no steps left: it is delivered here or nowhere.
             hops: u8::try_from(envelope.hops).map_or(HOPS_MAX, |hops| hops.min(HOPS_MAX)),
@@ -89,97 +171,132 @@ impl TryFrom<proto::Envelope> for Envelope {
     }
 }
 
-impl From<Reply> for proto::Reply {
-    fn from(reply: Reply) -> Self {
-        let outcome = match reply.outcome {
-            Outcome::Done => proto::Outcome::Done,
-            Outcome::Offline => proto::Outcome::Offline,
-            Outcome::Unreachable => proto::Outcome::Unreachable,
-            Outcome::Unknown => proto::Outcome::Unknown,
-            Outcome::NotOwner => proto::Outcome::NotOwner,
-        };
+impl From<Append> for proto::Append {
+    fn from(append: Append) -> Self {
         Self {
-            seq: reply.seq,
-            outcome: outcome.into(),
-            online: reply.online,
+            to: text(&append.to),
+            message: Some(append.message.into()),
+            previous: append.previous.map(key_to_wire).unwrap_or_default(),
         }
     }
 }
 
-impl From<proto::Reply> for Reply {
-    fn from(reply: proto::Reply) -> Self {
-        Self {
-            seq: reply.seq,
-            outcome: match reply.outcome() {
-                proto::Outcome::Done => Outcome::Done,
-                proto::Outcome::Offline => Outcome::Offline,
-                proto::Outcome::Unreachable => Outcome::Unreachable,
-                proto::Outcome::NotOwner => Outcome::NotOwner,
-                // What a newer node says and this one does not understand may mean anything.
-                proto::Outcome::Unknown | proto::Outcome::Unspecified => Outcome::Unknown,
-            },
-            online: reply.online,
+impl TryFrom<proto::Append> for Append {
+    type Error = WireError;
+
+    fn try_from(append: proto::Append) -> Result<Self, WireError> {
+        let previous = (!append.previous.is_empty()).then(|| key_from_wire(&append.previous));
+        Ok(Self {
+            to: user_id(&append.to)?,
+            message: required(append.message, "a message is missing")?,
+            previous: previous.transpose()?,
+        })
+    }
+}
+
+impl From<Operation> for proto::replicate::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Append(entry) => Self::Append(entry.into()),
+            Operation::Ack(position) => Self::Ack(position.into()),
         }
     }
 }
 
-fn user_id(user: &str) -> Result<UserId, WireError> {
-    UserId::new(user).map_err(|_| WireError("a user id out of bounds"))
+impl TryFrom<proto::replicate::Operation> for Operation {
+    type Error = WireError;
+
+    fn try_from(operation: proto::replicate::Operation) -> Result<Self, WireError> {
+        use proto::replicate::Operation as Wire;
+        Ok(match operation {
+            Wire::Append(entry) => Self::Append(entry.try_into()?),
+            Wire::Ack(position) => Self::Ack(position.try_into()?),
+        })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use prost::Message;
-
-    use super::*;
-
-    fn round_trip(request: Request) {
-        let sent = proto::Request::from((7, request.clone())).encode_to_vec();
-        let received = proto::Request::decode(Bytes::from(sent)).unwrap();
-        assert_eq!(<(u64, Request)>::try_from(received).unwrap(), (7, request));
+impl From<Install> for proto::Install {
+    fn from(install: Install) -> Self {
+        Self {
+            key: text(&install.key),
+            number: install.number,
+            holders: install.holders.into_iter().map(Into::into).collect(),
+            seq: install.seq,
+            snapshot: Some(install.snapshot.into()),
+        }
     }
+}
 
-    #[test]
-    fn requests_come_back_as_they_went() {
-        let user = UserId::new("bob").unwrap();
-        let session = SessionId(u64::MAX);
-        round_trip(Request::Register {
-            user: user.clone(),
-            session,
-        });
-        round_trip(Request::Unregister {
-            user: user.clone(),
-            session,
-        });
-        round_trip(Request::Presence {
-            users: vec![user.clone(); 3],
-        });
-        round_trip(Request::Envelope(Envelope {
-            to: user.clone(),
-            from: user,
-            id: "m1".into(),
-            body: Bytes::from_static(b"{ \"a\" : 1e400 }"),
-            ts_ms: 1_732_350_000_123,
-            hops: 3,
-            to_guests: true,
-        }));
-    }
+impl TryFrom<proto::Install> for Install {
+    type Error = WireError;
 
-    #[test]
-    fn a_bad_user_id_is_refused_and_excess_hops_are_cut() {
-        let envelope = proto::Envelope {
-            to: "bob".into(),
-            from: "eve\n".into(),
-            ..Default::default()
-        };
-        assert!(Envelope::try_from(envelope).is_err());
-        let envelope = proto::Envelope {
-            to: "bob".into(),
-            from: "eve".into(),
-            hops: 4_000_000_000,
-            ..Default::default()
-        };
-        assert_eq!(Envelope::try_from(envelope).unwrap().hops, HOPS_MAX);
+    fn try_from(install: proto::Install) -> Result<Self, WireError> {
+        Ok(Self {
+            key: user_id(&install.key)?,
+            number: counted(install.number)?,
+            holders: holders(install.holders)?,
+            seq: install.seq,
+            snapshot: snapshot(install.snapshot)?,
+        })
     }
+}
+
+impl From<Delivery> for proto::Delivery {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            user: text(&delivery.user),
+            session: delivery.session.0,
+            nonce: delivery.nonce,
+            after: Some(delivery.after.into()),
+            position: Some(delivery.position.into()),
+            entries: delivery.entries.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<proto::Delivery> for Delivery {
+    type Error = WireError;
+
+    fn try_from(delivery: proto::Delivery) -> Result<Self, WireError> {
+        let (after, position) = (position(delivery.after)?, position(delivery.position)?);
+        let entries = entries(delivery.entries)?;
+        let last = entries.last().ok_or(WireError("a delivery of nothing"))?;
+        if last.offset > position.offset {
+            return Err(WireError("a delivery that ends before its last entry"));
+        }
+        Ok(Self {
+            user: user_id(&delivery.user)?,
+            session: SessionId(delivery.session),
+            nonce: delivery.nonce,
+            after,
+            position,
+            entries,
+        })
+    }
+}
+
+fn resume_to_wire(resume: Resume) -> proto::register::Resume {
+    use proto::register::Resume as Wire;
+    match resume {
+        Resume::Fresh => Wire::Fresh(proto::Empty {}),
+        Resume::At(position) => Wire::At(position.into()),
+        Resume::Unknown => Wire::Unknown(proto::Empty {}),
+    }
+}
+
+fn resume(resume: proto::register::Resume) -> Result<Resume, WireError> {
+    use proto::register::Resume as Wire;
+    Ok(match resume {
+        Wire::Fresh(proto::Empty {}) => Resume::Fresh,
+        Wire::At(position) => Resume::At(position.try_into()?),
+        Wire::Unknown(proto::Empty {}) => Resume::Unknown,
+    })
+}
+
+fn text(user: &UserId) -> String {
+    user.as_str().to_owned()
+}
+
+fn users(list: Vec<String>) -> Result<Vec<UserId>, WireError> {
+    bounded(list)?.iter().map(|user| user_id(user)).collect()
 }

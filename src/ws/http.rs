@@ -30,6 +30,8 @@ const NO_USER: &str = "no user: this node takes it from ?user=";
 
 const STOPPING: &str = "this node is about to stop: try another";
 
+const STARTING: &str = "this node has not found its cluster yet: try another, or again in a second";
+
 type Body = Full<Bytes>;
 
 /// A handshake that was answered with 101: what the connection becomes.
@@ -220,21 +222,30 @@ impl Answer<'_> {
                 ))
             };
         }
-        if self.server.dispatch.is_draining() {
+        let dispatch = &self.server.dispatch;
+        let not_serving = if dispatch.is_draining() {
+            Some(STOPPING)
+        } else if dispatch.has_joined() {
+            None
+        } else {
+            Some(STARTING)
+        };
+        if let Some(reason) = not_serving {
             return if mode == RedirectMode::Frame {
                 switched(Accepted::Goodbye {
-                    text: reply::error(ErrorCode::Unreachable, STOPPING),
+                    text: reply::error(ErrorCode::Unreachable, reason),
                     code: CloseCode::TryLater,
-                    reason: STOPPING,
+                    reason,
                 })
             } else {
-                Err(Rejection::new(503, STOPPING))
+                Err(Rejection::new(503, reason))
             };
         }
         let raw = self.server.handler.is_some();
         switched(Accepted::Session(SessionConfig {
             user,
             onward: Query::onward_later(head.query()).into_boxed_str(),
+            resume: query.resume,
             protocol: if raw {
                 Protocol::Raw
             } else {

@@ -21,8 +21,8 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
 use crate::core::protocol::reply;
-use crate::core::protocol::request::{self, Qos, Refusal, Request};
-use crate::dispatch::{Session, Taken};
+use crate::core::protocol::request::{self, Refusal, Request};
+use crate::dispatch::{FEED_BYTES, Session, Taken};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Message, RawSession};
 
@@ -149,7 +149,10 @@ where
             Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
             Poll::Pending => {}
         }
-        if queued <= BACKPRESSURE_BYTES && !self.last_taken {
+        let pending_max = self.server.config.limits.pending_sends_max;
+        // A receipt is written to the outbox, and so wakes this up.
+        let full = queued > BACKPRESSURE_BYTES || self.session.pending() >= pending_max;
+        if !full && !self.last_taken {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(step)) => return Poll::Ready(step),
                 Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
@@ -192,6 +195,9 @@ where
 
     fn wrote(&mut self, mut written: usize) {
         let queued = self.session.outbox().written(written);
+        if queued <= FEED_BYTES / 2 && self.session.take_hungry() {
+            self.server.dispatch.feed_session(self.session);
+        }
         if queued > BACKPRESSURE_BYTES {
             // Nothing is read now; but only a client that reads lets us write on.
             self.heartbeat.alive();
@@ -284,16 +290,10 @@ where
     fn take_request(&self, request: Request<'_>) {
         let dispatch = &self.server.dispatch;
         match request {
-            // Until streams are there: qos 1 and acks.
-            Request::Send(send) if send.qos == Qos::AtLeastOnce => {
-                let message = "this server does not support qos 1";
-                let failed = reply::failed(&send.id, ErrorCode::Unsupported, message);
-                self.session.push_text(&failed);
-            }
-            Request::Ack { .. } => {
-                let message = "this server does not support positions in an inbox";
-                let error = reply::error(ErrorCode::Unsupported, message);
-                self.session.push_text(&error);
+            Request::Ack { position } => {
+                if let Some(position) = position {
+                    dispatch.ack(self.session, position);
+                }
             }
             Request::Send(send) => dispatch.send(self.session, &send),
             Request::Presence { id, users } => dispatch.presence(self.session, &id, users),

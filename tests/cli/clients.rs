@@ -227,6 +227,13 @@ fn sent(got: &serde_json::Value) -> String {
     format!(r#"{{"type":"receipt","id":{},"status":"sent"}}"#, got["id"])
 }
 
+fn accepted(got: &serde_json::Value) -> String {
+    format!(
+        r#"{{"type":"receipt","id":{},"status":"accepted","copies":2}}"#,
+        got["id"]
+    )
+}
+
 fn failed(got: &serde_json::Value) -> String {
     format!(
         r#"{{"type":"receipt","id":{},"status":"failed"}}"#,
@@ -236,16 +243,22 @@ fn failed(got: &serde_json::Value) -> String {
 
 #[test]
 fn send_prints_its_own_receipt_and_exits_by_its_status() {
-    let answers: [(Answer, i32); 2] = [(sent, 0), (failed, 1)];
-    for (answer, expected) in answers {
+    let answers: [(&str, i32, Answer, i32); 4] = [
+        ("", 1, accepted, 0),
+        ("--qos 1", 1, failed, 1),
+        ("--qos 0", 0, sent, 0),
+        ("--qos 0", 0, failed, 1),
+    ];
+    for (flag, qos, answer, expected) in answers {
         let other = r#"{"type":"receipt","id":"other","status":"failed"}"#;
         let (node, got) = websocket(vec![WELCOME.into(), other.into()], answer);
-        let mut command = ringpost(&format!("send --node {node} --from a --to b --json-body"));
+        let line = format!("send --node {node} --from a --to b {flag} --json-body");
+        let mut command = ringpost(&line);
         let (code, out, error) = output(command.arg(r#"{"n":1}"#));
         assert_eq!(code, expected, "{error}");
         let got = got.join().unwrap().unwrap();
         assert_eq!(out.trim(), answer(&got));
-        assert_eq!((&got["type"], &got["qos"]), (&"send".into(), &0.into()));
+        assert_eq!((&got["type"], &got["qos"]), (&"send".into(), &qos.into()));
         assert_eq!(got["to"], serde_json::json!({"user": "b"}));
         assert_eq!(got["body"], serde_json::json!({"n": 1}));
     }
@@ -261,6 +274,13 @@ fn send_follows_a_redirect_that_comes_as_a_message() {
     assert_eq!(code, 0, "{error}");
     assert_eq!(got.join().unwrap(), None);
     assert_eq!(owner_got.join().unwrap().unwrap()["body"], "hi");
+}
+
+#[test]
+fn send_refuses_a_qos_that_there_is_not() {
+    let line = "send --node 127.0.0.1:1 --from a --to b --qos 2 hi";
+    let (code, _, error) = output(&mut ringpost(line));
+    assert!(code == 2 && error.contains("--qos"), "{error}");
 }
 
 #[test]

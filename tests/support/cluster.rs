@@ -8,20 +8,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::http;
-use super::wait::{PATIENCE, wait_until};
+use super::wait::{PATIENCE, turn, wait_until};
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ringpost");
 
-/// One cluster at a time: the deadlines are those of a machine that is not overloaded.
-static TURN: Mutex<()> = Mutex::new(());
 /// Numbers the clusters of this process, for the names of their log directories.
 static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
 
@@ -202,6 +200,16 @@ impl Node {
         (response.status == 200).then(|| View(response.json()))
     }
 
+    /// The value of a metric, by its whole name.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.get_admin("/metrics").text();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("{}: no {name} in {text}", self.id));
+        value.parse().expect("a whole number")
+    }
+
     pub fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -307,7 +315,7 @@ impl Cluster {
 
     /// The same at a given address.
     pub fn reserve_at(ip: IpAddr, count: usize) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         let directory = log_directory();
         let mut cluster = Self {
             nodes: Vec::new(),
@@ -334,13 +342,13 @@ impl Cluster {
         self
     }
 
-    /// Starts all nodes at once and waits until they agree.
+    /// Starts all nodes at once and waits until they agree and are ready.
     #[must_use]
     #[track_caller]
     pub fn started(mut self) -> Self {
         let all: Vec<usize> = (0..self.nodes.len()).collect();
         self.start_in_order(&all);
-        self.wait_agreed(PATIENCE);
+        self.wait_settled(PATIENCE);
         self
     }
 
@@ -399,6 +407,25 @@ impl Cluster {
     pub fn wait_agreed(&self, deadline: Duration) -> Duration {
         let what = "all nodes see all, with equal digests";
         wait_until(deadline, what, || self.agreed())
+    }
+
+    /// Whether every running node is ready and no member waits for a copy, whomever one asks.
+    pub fn settled(&self) -> bool {
+        let copied = |view: &View| {
+            let members = view.0["members"].as_array().expect("a list");
+            members.iter().all(|member| member["under_replicated"] == 0)
+        };
+        self.agreed()
+            && self.running().all(|node| {
+                node.get_admin("/readyz").status == 200 && node.view().is_some_and(|v| copied(&v))
+            })
+    }
+
+    /// Waits until [`Self::settled`]; returns how long that took.
+    #[track_caller]
+    pub fn wait_settled(&self, deadline: Duration) -> Duration {
+        let what = "all nodes are ready and every stream has its copies";
+        wait_until(deadline, what, || self.settled())
     }
 
     /// Waits until every other running node takes this one for down; returns how long that took.
@@ -486,13 +513,17 @@ fn fresh_loopback() -> IpAddr {
     Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254)).into()
 }
 
+/// Addresses that were given to some node: it may not have started yet.
+static GIVEN: Mutex<BTreeSet<(IpAddr, u16)>> = Mutex::new(BTreeSet::new());
+
 /// Three ports that are free, and known before the node that takes them is started. They are below
 /// those that systems give to outgoing connections, so that nobody takes them in between.
 fn free_addresses(ip: IpAddr) -> [SocketAddr; 3] {
     let free = || {
         let random = RandomState::new().hash_one("a port");
         let port = 10_000 + u16::try_from(random % 20_000).expect("below 20,000");
-        TcpListener::bind((ip, port)).ok()
+        let new = GIVEN.lock().expect("nobody panics").insert((ip, port));
+        new.then(|| TcpListener::bind((ip, port)).ok()).flatten()
     };
     let listeners = [(); 3].map(|()| {
         let found = (0..100).find_map(|_| free());

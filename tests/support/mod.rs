@@ -13,13 +13,15 @@ pub mod client;
 pub mod cluster;
 pub mod frames;
 pub mod http;
+pub mod kept;
 pub mod namespaces;
 pub mod wait;
 
 pub use client::{Client, Event, Handshake};
 pub use cluster::{Cluster, Node, Signal, View};
 pub use http::Response;
-pub use wait::{PATIENCE, holds_for, wait_until};
+pub use kept::Position;
+pub use wait::{PATIENCE, holds_for, turn, wait_until};
 
 /// Whether a test that cannot run here must fail rather than be skipped (`RINGPOST_INSIST=1`).
 pub fn insisting() -> bool {

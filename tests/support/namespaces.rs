@@ -81,6 +81,16 @@ impl Network {
         format!("{}-hub", self.name)
     }
 
+    /// Lets programs in the bridge's own namespace reach every node, whatever is cut between the
+    /// nodes. Returns the words before a command that is to run there.
+    pub fn hub_runner(&self) -> Vec<String> {
+        let hub = self.hub();
+        let address = "10.77.0.254/24";
+        run(&["ip", "-n", &hub, "address", "add", address, "dev", "br0"]);
+        run(&["ip", "-n", &hub, "link", "set", "lo", "up"]);
+        ["ip", "netns", "exec", &hub].map(str::to_owned).to_vec()
+    }
+
     /// The name of a node's namespace.
     pub fn space(&self, index: usize) -> String {
         format!("{}-n{}", self.name, index + 1)
@@ -166,6 +176,17 @@ impl Network {
         ];
         let text = try_run(&words).ok()?;
         serde_json::from_str(&text).ok().map(View)
+    }
+
+    /// The value of one of this node's metrics, asked for as [`Self::view`] is.
+    pub fn metric(&self, index: usize, name: &str) -> Option<u64> {
+        let space = self.space(index);
+        let script = "exec 3<>/dev/tcp/127.0.0.1/7201 && \
+                      printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
+        let text = try_run(&["ip", "netns", "exec", &space, "bash", "-c", script]).ok()?;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        value.trim().parse().ok()
     }
 
     /// How all nodes see the cluster.

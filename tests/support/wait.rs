@@ -1,5 +1,6 @@
 //! Waiting for a condition with a deadline, never for a fixed time.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,14 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
+
+/// One cluster at a time: the deadlines are those of a machine that is not overloaded.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits until no other cluster of this process runs; none starts before this is dropped.
+pub fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Waits until the condition holds and says how long that took.
 ///

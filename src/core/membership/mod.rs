@@ -486,6 +486,7 @@ fn member_of(record: &Record) -> Member {
     let identity = record.id();
     Member {
         id: identity.id.clone(),
+        revision: identity.revision,
         generation: identity.generation,
         peer: Arc::clone(&identity.peer),
         url: Arc::clone(&identity.url),

@@ -15,12 +15,25 @@ use crate::id::UserId;
 pub struct MessageKey(u128);
 
 impl MessageKey {
+    /// How many bytes it has.
+    pub(crate) const BYTES: usize = 16;
+
     /// The key of a sender's message.
     #[must_use]
     pub fn new(from: &UserId, id: &str) -> Self {
         // Both one-shot: the streaming hasher is ten times as slow for so little.
         let sender = xxh3_64(from.as_str().as_bytes());
         Self(xxh3_128_with_seed(id.as_bytes(), sender))
+    }
+
+    /// The key as it goes to other nodes, little-endian.
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        self.0.to_le_bytes()
+    }
+
+    /// The key that [`Self::to_bytes`] wrote.
+    pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(u128::from_le_bytes(bytes))
     }
 }
 
@@ -65,15 +78,30 @@ impl SeenIds {
             .filter_map(|&key| Some((key, self.get(key)?)))
     }
 
-    /// Forgets what was seen at or before that time. What came by a merge may stay longer: it waits
-    /// for those before it.
-    pub fn forget_until(&mut self, until: Duration) {
-        while let Some(key) = self.order.front() {
-            if self.seen.get(key).is_some_and(|seen| seen.at > until) {
-                break;
+    /// Adds a key as it is now, whatever was known of it.
+    pub fn replace(&mut self, key: MessageKey, seen: Seen) {
+        if self.seen.insert(key, seen).is_some() {
+            self.order.retain(|known| *known != key);
+        }
+        self.order.push_back(key);
+    }
+
+    /// Forgets what was seen at or before that time, unless `needed` says that its offset is still
+    /// in the log. What came by a merge may stay longer: it waits for those before it.
+    pub fn forget_until(&mut self, until: Duration, needed: impl Fn(u64) -> bool) {
+        let mut kept = Vec::new();
+        while let Some(key) = self.order.pop_front() {
+            match self.seen.get(&key) {
+                Some(seen) if seen.at > until => {
+                    self.order.push_front(key);
+                    break;
+                }
+                Some(seen) if needed(seen.offset) => kept.push(key),
+                _ => drop(self.seen.remove(&key)),
             }
-            self.seen.remove(key);
-            self.order.pop_front();
+        }
+        for key in kept.into_iter().rev() {
+            self.order.push_front(key);
         }
         if self.seen.is_empty() {
             // An idle stream keeps no buffers.
@@ -104,11 +132,13 @@ mod tests {
             ids.insert(key, Seen { offset: second, at });
             ids.insert(key, Seen { offset: 99, at });
         }
-        ids.forget_until(Duration::from_secs(3));
+        ids.forget_until(Duration::from_secs(3), |_| false);
         assert_eq!(ids.len(), 2);
         let left: Vec<u64> = ids.iter().map(|(_, seen)| seen.offset).collect();
         assert_eq!(left, [4, 5]);
-        ids.forget_until(Duration::from_secs(9));
+        ids.forget_until(Duration::from_secs(9), |offset| offset == 5);
+        assert_eq!(ids.len(), 1);
+        ids.forget_until(Duration::from_secs(9), |_| false);
         assert_eq!((ids.len(), ids.order.capacity()), (0, 0));
     }
 }

@@ -216,6 +216,27 @@ impl Log {
         self.entries.range(self.index_after(offset)..)
     }
 
+    /// Puts an entry of another copy of this log at its end; says whether it fits there.
+    pub fn copy(&mut self, entry: Entry) -> bool {
+        let fits = entry.offset >= self.next;
+        if fits {
+            self.push(entry);
+        }
+        fits
+    }
+
+    /// The last entry that is still there.
+    #[must_use]
+    pub fn last(&self) -> Option<&Entry> {
+        self.entries.back()
+    }
+
+    /// Every entry from this offset on that was ever here is still here.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
     pub(super) fn index_after(&self, offset: u64) -> usize {
         self.entries.partition_point(|entry| entry.offset <= offset)
     }
@@ -260,7 +281,7 @@ impl Log {
             offset,
             at: entry.at,
         };
-        self.seen.insert(entry.message.key(), seen);
+        self.seen.replace(entry.message.key(), seen);
         if entry.acked {
             self.kept.add(&entry);
         } else {
@@ -290,6 +311,21 @@ impl Log {
         }
         self.evict(limits);
         news
+    }
+
+    /// The entries up to this position whose senders want to hear when they are acked, and are not
+    /// yet: offset, sender, and the sender's id.
+    pub fn noticed_by(&self, position: Position) -> Vec<(u64, UserId, Box<str>)> {
+        let resolved = self.resolve(position);
+        let wants = |entry: &&Entry| {
+            let covered = entry.offset <= resolved.upto
+                || resolved.beyond.is_some_and(|beyond| entry.came_by(beyond));
+            covered && !entry.acked && entry.message.notify
+        };
+        let noticed = self.entries.iter().filter(wants);
+        noticed
+            .map(|e| (e.offset, e.message.from.clone(), e.message.id.clone()))
+            .collect()
     }
 
     /// Marks one entry; says whether that is news.
@@ -338,7 +374,12 @@ impl Log {
             }
         }
         if let Some(until) = now.checked_sub(limits.seen_age) {
-            self.seen.forget_until(until);
+            let entries = &self.entries;
+            self.seen.forget_until(until, |offset| {
+                entries
+                    .binary_search_by(|entry| entry.offset.cmp(&offset))
+                    .is_ok()
+            });
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();

@@ -1,6 +1,6 @@
 use super::*;
-use crate::core::stream::Resumed;
 use crate::core::stream::fixtures::{epoch, message};
+use crate::core::stream::{Resume, Resumed};
 
 const LIMITS: LogLimits = LogLimits {
     entries_max: 4,
@@ -78,10 +78,10 @@ fn acked_entries_go_first_and_within_the_bounds_they_are_kept() {
     }
     log.ack(here(&log, 6), &LIMITS);
     assert_eq!(log.size().0, 4);
-    let behind = log.resume(Some(here(&log, 1)));
+    let behind = log.resume(Resume::At(here(&log, 1)));
     assert_eq!(behind.recovered, Some(false), "2 is gone");
     assert_eq!(replayed(&log, &behind), ["3", "4", "5", "6"]);
-    assert_eq!(log.resume(Some(here(&log, 2))).recovered, Some(true));
+    assert_eq!(log.resume(Resume::At(here(&log, 2))).recovered, Some(true));
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn age_drops_entries_and_tells_the_unacked_ones() {
     log.ack(here(&log, 1), &LIMITS);
     assert_eq!(log.expire(at(100), &LIMITS), 0);
     assert_eq!(log.expire(at(102), &LIMITS), 1, "1 was acked, 2 was not");
-    assert_eq!(log.resume(Some(here(&log, 1))).recovered, Some(false));
-    assert_eq!(log.resume(Some(here(&log, 2))).recovered, Some(true));
+    assert_eq!(log.resume(Resume::At(here(&log, 1))).recovered, Some(false));
+    assert_eq!(log.resume(Resume::At(here(&log, 2))).recovered, Some(true));
     assert_eq!(log.expire(at(103), &LIMITS), 1);
     assert!(log.is_empty());
     assert_eq!(log.size(), (0, 0));
@@ -118,7 +118,7 @@ fn what_was_seen_outlives_its_entry_and_is_forgotten_by_age_alone() {
 fn without_a_position_everything_unacked_is_replayed_from_the_welcome_on() {
     let mut log = log_with(&["1", "2", "3"]);
     log.ack(here(&log, 1), &LIMITS);
-    let resumed = log.resume(None);
+    let resumed = log.resume(Resume::Fresh);
     assert_eq!((resumed.position, resumed.recovered), (here(&log, 1), None));
     assert_eq!(replayed(&log, &resumed), ["2", "3"]);
 }
@@ -126,14 +126,14 @@ fn without_a_position_everything_unacked_is_replayed_from_the_welcome_on() {
 #[test]
 fn a_client_that_has_received_nothing_resumes_from_where_it_was_welcomed() {
     let mut log = Log::new(epoch(1));
-    let welcomed = log.resume(None).position;
+    let welcomed = log.resume(Resume::Fresh).position;
     let root = Position {
         epoch: Epoch::ROOT,
         offset: 0,
     };
     log.append(at(1), message("1", 1), &LIMITS).unwrap();
     for position in [welcomed, root] {
-        let resumed = log.resume(Some(position));
+        let resumed = log.resume(Resume::At(position));
         assert_eq!(resumed.recovered, Some(true));
         assert_eq!(replayed(&log, &resumed), ["1"]);
     }
@@ -146,14 +146,14 @@ fn a_position_of_an_earlier_epoch_is_a_prefix_up_to_where_that_ended() {
     log.open_epoch(epoch(2));
     log.append(at(3), message("3", 1), &LIMITS).unwrap();
     assert_eq!(log.tip().offset, 3, "the numbers go on");
-    let resumed = log.resume(Some(before));
+    let resumed = log.resume(Resume::At(before));
     assert_eq!(resumed.recovered, Some(true));
     assert_eq!(replayed(&log, &resumed), ["3"]);
     let lost = Position {
         offset: 3,
         ..before
     };
-    let resumed = log.resume(Some(lost));
+    let resumed = log.resume(Resume::At(lost));
     assert_eq!(resumed.recovered, Some(false), "that 3 is another one");
     assert_eq!(replayed(&log, &resumed), ["3"]);
     assert_eq!(log.ack(lost, &LIMITS), [1, 2], "up to the fork only");
@@ -167,11 +167,11 @@ fn a_position_that_is_not_known_gets_all_there_is_and_the_truth() {
         epoch: epoch(9),
         offset: 1,
     };
-    let resumed = log.resume(Some(strange));
+    let resumed = log.resume(Resume::At(strange));
     assert_eq!(resumed.recovered, Some(false));
     assert_eq!(replayed(&log, &resumed), ["1", "2"]);
     assert_eq!(log.ack(strange, &LIMITS), [0; 0]);
-    let future = log.resume(Some(here(&log, 7)));
+    let future = log.resume(Resume::At(here(&log, 7)));
     assert_eq!(future.recovered, Some(false));
     assert_eq!(future.position, log.tip());
 }
@@ -184,10 +184,10 @@ fn epochs_are_forgotten_oldest_first_and_the_root_never() {
         log.open_epoch(epoch(number));
     }
     assert_eq!(log.branches.len(), BRANCHES_MAX);
-    assert_eq!(log.resume(Some(first)).recovered, Some(false));
+    assert_eq!(log.resume(Resume::At(first)).recovered, Some(false));
     let root = Position {
         epoch: Epoch::ROOT,
         offset: 0,
     };
-    assert_eq!(log.resume(Some(root)).recovered, Some(true));
+    assert_eq!(log.resume(Resume::At(root)).recovered, Some(true));
 }

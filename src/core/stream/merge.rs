@@ -23,21 +23,25 @@ impl Log {
             return;
         }
         let fork = self.fork(other);
+        let gone = other.floor > fork + 1 && !self.has_offset_of(other, other.floor - 1);
+        let known: Vec<bool> = (other.after(fork))
+            .map(|entry| self.has_offset_of(other, entry.offset))
+            .collect();
         self.open_epoch(epoch);
         self.learn_branches(other, fork);
         self.next = self.next.max(other.next);
-        if other.floor > fork + 1 {
+        if gone {
             // What `other` no longer has cannot be replayed to those who have not seen it. It takes
             // one offset, which nobody's position is past.
             self.next += 1;
             self.floor = self.next;
         }
-        for entry in other.after(fork) {
+        for (entry, known) in other.after(fork).zip(known) {
             let origin = Position {
                 epoch: other.epoch,
                 offset: entry.offset,
             };
-            self.take(entry, origin);
+            self.take(entry, origin, known);
         }
         for (key, there) in other.seen.iter() {
             if there.offset <= other.acked
@@ -106,23 +110,39 @@ impl Log {
         }
     }
 
-    fn take(&mut self, entry: &Entry, origin: Position) {
+    /// Whether what `other` has at that offset came here before, under one of its epochs.
+    fn has_offset_of(&self, other: &Self, offset: u64) -> bool {
+        let lineage = other.branches.iter();
+        let mut epochs = lineage
+            .filter(|branch| branch.shared >= offset)
+            .map(|branch| branch.epoch)
+            .chain([other.epoch]);
+        epochs.any(|epoch| self.resolve(Position { epoch, offset }).known)
+    }
+
+    /// `known`: it came here before, and is to be found or has gone.
+    fn take(&mut self, entry: &Entry, origin: Position, known: bool) {
         let key = entry.message.key();
         let origins = entry.origins.as_deref().unwrap_or_default();
         if let Some(index) = self.index_of(key) {
             let here = &mut self.entries[index];
-            let known = here.origins.as_deref().unwrap_or_default();
-            here.origins = Some(union(known, origins, origin));
+            let before = here.origins.as_deref().unwrap_or_default();
+            here.origins = Some(union(before, origins, origin));
             if entry.acked {
                 self.set_acked(index);
             }
-        } else if self.seen.get(key).is_none() {
+        } else if !known && self.seen.get(key).is_none() {
             self.push(Entry {
                 offset: self.next,
                 origins: Some(union(&[], origins, origin)),
                 ..entry.clone()
             });
         }
+    }
+
+    /// Whether the entry of that message is still there.
+    pub(super) fn has(&self, key: MessageKey) -> bool {
+        self.index_of(key).is_some()
     }
 
     /// Where the entry of that message stands, if it is still there.

@@ -4,8 +4,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::stream::LogLimits;
 use crate::core::stream::fixtures::{epoch, message};
+use crate::core::stream::{LogLimits, Resume};
 
 const WIDE: LogLimits = LogLimits {
     entries_max: 1000,
@@ -25,7 +25,7 @@ fn ids_of(log: &Log) -> Vec<&str> {
 }
 
 fn replayed(log: &Log, position: Position) -> (Option<bool>, Vec<&str>) {
-    let resumed = log.resume(Some(position));
+    let resumed = log.resume(Resume::At(position));
     let ids = log.after(resumed.position.offset);
     let ids = ids.filter(|entry| resumed.wants(entry));
     (resumed.recovered, ids.map(|e| &*e.message.id).collect())
@@ -103,7 +103,7 @@ fn what_was_acked_on_either_side_is_acked() {
     loser.ack(tip, &WIDE);
     winner.merge(&loser, epoch(3));
     assert_eq!(winner.acked(), 2);
-    let resumed = winner.resume(None);
+    let resumed = winner.resume(Resume::Fresh);
     let waiting = winner.replay(&resumed).map(|e| &*e.message.id);
     assert_eq!(waiting.collect::<Vec<_>>(), ["a", "y"]);
     assert_eq!(winner.waiting().0, 2);
@@ -118,7 +118,7 @@ fn an_ack_from_the_losing_side_covers_what_was_seen_there() {
         offset: 3,
     };
     winner.ack(seen_x, &WIDE);
-    let resumed = winner.resume(None);
+    let resumed = winner.resume(Resume::Fresh);
     let waiting = winner.replay(&resumed).map(|e| &*e.message.id);
     assert_eq!(waiting.collect::<Vec<_>>(), ["a", "y"]);
 }

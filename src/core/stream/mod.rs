@@ -5,17 +5,32 @@
 //! stream, who holds copies of it and when an entry is committed is decided around it; the rules
 //! are in ARCHITECTURE.md, *Streams*.
 
+mod configuration;
+mod context;
+mod copy;
 #[cfg(test)]
 mod fixtures;
+mod holder;
 mod ids;
 mod log;
 mod merge;
+mod owner;
 mod position;
 mod replay;
+mod report;
 mod resume;
+mod snapshot;
+mod streams;
+mod takeover;
+mod upkeep;
 
+pub use self::configuration::{ConfigId, Holder};
+pub use self::context::{About, Context, Output, StreamConfig, Subscription};
 pub use self::ids::{MessageKey, Seen};
 pub use self::log::{Appended, Entry, Full, Log, LogLimits, Message};
 pub use self::position::{Epoch, InvalidEpoch, Position};
 pub use self::replay::Resumed;
+pub use self::report::{CopyReport, Part, Report};
 pub use self::resume::{OFFSET_END, Resume, is_epoch};
+pub use self::snapshot::{Snapshot, SnapshotBranch, SnapshotEntry, SnapshotSeen};
+pub use self::streams::Streams;

@@ -30,6 +30,16 @@ impl Epoch {
         let opener = xxh3_64_with_seed(node.as_str().as_bytes(), generation.0);
         Self { number, opener }
     }
+
+    /// Its number, and the fingerprint of the start that opened it.
+    pub(crate) fn parts(self) -> (u64, u64) {
+        (self.number, self.opener)
+    }
+
+    /// The epoch of these [`Self::parts`].
+    pub(crate) fn from_parts(number: u64, opener: u64) -> Self {
+        Self { number, opener }
+    }
 }
 
 impl fmt::Display for Epoch {

@@ -1,7 +1,8 @@
 //! What a position that somebody presents means in this log.
 
 use super::log::{Entry, Log};
-use super::position::Position;
+use super::position::{Epoch, Position};
+use super::resume::Resume;
 
 /// A position in the terms of one log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,31 @@ pub struct Resumed {
 }
 
 impl Resumed {
+    /// Where a session starts in a stream that does not exist.
+    #[must_use]
+    pub fn of_nothing(resume: Resume) -> Self {
+        let nothing_yet = Position {
+            epoch: Epoch::ROOT,
+            offset: 0,
+        };
+        Self {
+            position: nothing_yet,
+            recovered: match resume {
+                Resume::Fresh => None,
+                Resume::At(position) => Some(position == nothing_yet),
+                Resume::Unknown => Some(false),
+            },
+            beyond: None,
+            unacked_only: false,
+        }
+    }
+
+    /// Whether some entries above the position are not to be replayed.
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
+        self.beyond.is_some() || self.unacked_only
+    }
+
     /// Whether an entry above the position is to be replayed.
     #[must_use]
     pub fn wants(&self, entry: &Entry) -> bool {
@@ -64,22 +90,34 @@ impl Log {
         }
     }
 
-    /// Where a session starts that was last at `position`, or that gave none and so wants what is
-    /// not acked. One whose position is not known gets everything that is there.
+    /// Whether everything up to a position is in this log, or was.
     #[must_use]
-    pub fn resume(&self, position: Option<Position>) -> Resumed {
+    pub fn knows(&self, position: Position) -> bool {
+        self.resolve(position).known
+    }
+
+    /// Where a session starts that gave a position, or that gave none and so wants what is not
+    /// acked. One whose position is not known gets everything that is there.
+    #[must_use]
+    pub fn resume(&self, resume: Resume) -> Resumed {
         let here = |offset| Position {
             epoch: self.epoch,
             offset,
         };
-        match position {
-            None => Resumed {
+        match resume {
+            Resume::Unknown => Resumed {
+                position: here(0),
+                recovered: Some(false),
+                beyond: None,
+                unacked_only: false,
+            },
+            Resume::Fresh => Resumed {
                 position: here(self.acked),
                 recovered: None,
                 beyond: None,
                 unacked_only: true,
             },
-            Some(position) => {
+            Resume::At(position) => {
                 let Resolved {
                     upto,
                     beyond,

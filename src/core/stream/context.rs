@@ -1,0 +1,136 @@
+//! What the streams are told, what they want done, and their settings.
+
+use std::time::Duration;
+
+use super::configuration::{ConfigId, Holder};
+use super::log::LogLimits;
+use super::replay::Resumed;
+use crate::core::consent::Consents;
+use crate::core::peer::{Answer, Outcome, Request};
+use crate::core::view::{Member, View};
+use crate::id::{NodeId, UserId};
+
+/// Settings of the streams of one shard.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamConfig {
+    /// Nodes that hold a stream, its owner included.
+    pub replicas: usize,
+    /// Fewer holders than this refuse to append.
+    pub min_copies: usize,
+    /// Bounds of one log.
+    pub limits: LogLimits,
+    /// Bytes of all logs of the shard; past it nothing is appended.
+    pub shard_bytes_max: usize,
+}
+
+/// What the rest of the node knows at this moment.
+pub struct Context<'a> {
+    /// The time of this node.
+    pub now: Duration,
+    /// The members and the ring.
+    pub view: &'a View,
+    /// Tells this view from the others of this node: it grows with each, from 1.
+    pub number: u64,
+    /// What the others have agreed to.
+    pub consents: &'a Consents,
+    /// The settings.
+    pub config: &'a StreamConfig,
+    /// Whether the queue to a node takes more than the most urgent.
+    pub has_room: &'a dyn Fn(&NodeId) -> bool,
+}
+
+impl Context<'_> {
+    /// The node that should own a key; `None` on an empty ring, where everybody serves whoever comes.
+    pub fn first(&self, key: &UserId) -> Option<&Member> {
+        self.view.owner(key.as_str())
+    }
+
+    /// Whether this node should own the key.
+    #[must_use]
+    pub fn is_mine(&self, key: &UserId) -> bool {
+        self.first(key).is_none_or(|owner| owner.id == self.view.me)
+    }
+
+    /// Whether this node should own the key, and nobody else serves it.
+    #[must_use]
+    pub fn may_serve(&self, key: &UserId) -> bool {
+        self.is_mine(key) && {
+            let hash = self.view.ring.hash(key.as_str().as_bytes());
+            self.consents.given(hash)
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Output<T> {
+    /// Ask another node; its answer comes back with `about`.
+    Ask {
+        /// Whom.
+        to: NodeId,
+        /// What.
+        request: Request,
+        /// Comes back with the answer.
+        about: About,
+    },
+    /// Tell whoever sent a message what became of it.
+    Answer {
+        /// Who.
+        to: T,
+        /// What became of it.
+        outcome: Outcome,
+        /// What goes with that.
+        answer: Answer,
+    },
+    /// There is more to show to the sessions of this key.
+    Committed(UserId),
+    /// This node serves this key from now on, or serves it from another log than before: sessions
+    /// subscribe anew.
+    Serving(UserId),
+    /// A message whose sender wanted to hear of it was acked by `by`.
+    Acked {
+        /// Its sender.
+        sender: UserId,
+        /// The sender's id for it.
+        id: Box<str>,
+        /// The user who has it.
+        by: UserId,
+    },
+    /// Entries that nobody acked grew too old.
+    Expired(usize),
+    /// A holder was passed over because it does not acknowledge.
+    Slow(NodeId),
+}
+
+/// What a question to another node was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// An operation, or an installation that ended with it.
+    Copy {
+        /// The stream.
+        key: UserId,
+        /// The configuration's number.
+        number: u64,
+        /// The operation's number.
+        seq: u64,
+    },
+    /// A copy of that node's.
+    Pull {
+        /// The stream.
+        key: UserId,
+        /// Whose.
+        from: Holder,
+    },
+    /// Whether copies may go.
+    Offer(Vec<(UserId, ConfigId, u64)>),
+}
+/// Where a session starts, as its owner says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subscription {
+    /// Another node owns the stream.
+    NotOwner,
+    /// Not yet.
+    Busy,
+    /// Here.
+    From(Box<Resumed>),
+}

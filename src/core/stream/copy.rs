@@ -1,0 +1,185 @@
+//! What a node has of one stream, and what it is for it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::configuration::{ConfigId, Holder};
+use super::log::Log;
+
+/// One stream on one node.
+#[derive(Debug)]
+pub(super) struct Stream<T> {
+    /// Absent only while the stream is being taken over from others.
+    pub copy: Option<Copy>,
+    pub role: Role<T>,
+    /// See [`super::streams::Streams::present`].
+    pub in_line_with: (u64, u64),
+}
+
+/// A copy of a stream.
+#[derive(Debug, Clone)]
+pub(super) struct Copy {
+    pub config: ConfigId,
+    /// All holders of that configuration, its owner first.
+    pub holders: Vec<Holder>,
+    /// The last operation in the log.
+    pub seq: u64,
+    pub log: Log,
+    /// It was offered to another owner: nothing more is taken in its configuration.
+    pub sealed: bool,
+}
+
+/// What a node is for a stream.
+#[derive(Debug)]
+pub(super) enum Role<T> {
+    /// It appends to it.
+    Owner(Owner<T>),
+    /// It is first for it, and does not serve it yet.
+    Taking(Taking),
+    /// It holds it for another.
+    Held(Held),
+}
+
+/// What an owner keeps beside its copy.
+#[derive(Debug)]
+pub(super) struct Owner<T> {
+    /// The other holders.
+    pub replicas: Vec<Replica>,
+    /// The operation with which the configuration opened.
+    pub opened: u64,
+    /// The last operation that all holders have.
+    pub committed: u64,
+    /// The opening was committed once: sessions are served.
+    pub serving: bool,
+    /// The last offset that is committed.
+    pub visible: u64,
+    /// Operations that are not committed, and the last offset that each made.
+    pub appended: VecDeque<(u64, u64)>,
+    /// In the order of what they wait for.
+    pub waiters: VecDeque<Waiter<T>>,
+    /// Whose copy is on its way here, to be merged.
+    pub pulling: Option<Holder>,
+}
+
+/// Who waits for an operation to be committed.
+#[derive(Debug)]
+pub(super) struct Waiter<T> {
+    pub seq: u64,
+    pub from: T,
+    pub duplicate: bool,
+}
+
+/// Another holder, as the owner sees it.
+#[derive(Debug)]
+pub(super) struct Replica {
+    pub holder: Holder,
+    /// The last operation that it has acknowledged in this configuration.
+    pub acked: u64,
+    pub state: ReplicaState,
+    /// Since when it has not been in step.
+    pub failing_since: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplicaState {
+    /// It has nothing of this configuration, or something is missing.
+    Lacking,
+    /// All of it is on the way.
+    Installing,
+    /// It follows.
+    Following,
+}
+
+/// A stream that is being taken over.
+#[derive(Debug, Default)]
+pub(super) struct Taking {
+    /// Copies that others have offered.
+    pub offers: Vec<Offered>,
+    /// Those that have arrived.
+    pub pulled: Vec<Copy>,
+}
+
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub from: Holder,
+    pub config: ConfigId,
+    pub seq: u64,
+    pub state: OfferState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OfferState {
+    Wanted,
+    Pulling,
+    Here,
+}
+
+/// A copy held for another.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// When it is to be offered (again).
+    pub offer_at: Duration,
+    /// When it last heard of its owner.
+    pub touched: Duration,
+}
+
+impl<T> Stream<T> {
+    pub(super) fn new(copy: Option<Copy>, role: Role<T>) -> Self {
+        Self {
+            copy,
+            role,
+            in_line_with: (0, 0),
+        }
+    }
+
+    pub(super) fn is_under_replicated(&self) -> bool {
+        match &self.role {
+            Role::Owner(owner) => {
+                (owner.replicas.iter()).any(|replica| replica.state != ReplicaState::Following)
+            }
+            Role::Taking(_) => true,
+            Role::Held(_) => false,
+        }
+    }
+}
+
+impl<T> Owner<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            replicas: Vec::new(),
+            opened: 0,
+            committed: 0,
+            serving: false,
+            visible: 0,
+            appended: VecDeque::new(),
+            waiters: VecDeque::new(),
+            pulling: None,
+        }
+    }
+
+    /// Whether nobody waits for anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiters.is_empty() && self.appended.is_empty() && self.pulling.is_none()
+    }
+
+    pub(super) fn replica(&mut self, node: &crate::id::NodeId) -> Option<&mut Replica> {
+        let mut replicas = self.replicas.iter_mut();
+        replicas.find(|replica| replica.holder.node == *node)
+    }
+}
+
+impl Replica {
+    pub(super) fn new(holder: Holder) -> Self {
+        Self {
+            holder,
+            acked: 0,
+            state: ReplicaState::Lacking,
+            failing_since: None,
+        }
+    }
+}
+
+/// How many copies that is, for a receipt.
+pub(super) fn copies(holders: &[Holder]) -> u8 {
+    u8::try_from(holders.len()).unwrap_or(u8::MAX)
+}

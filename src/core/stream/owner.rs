@@ -1,0 +1,264 @@
+//! What an owner does: it opens configurations, copies operations to the holders, and commits what
+//! all of them have.
+
+use std::time::Duration;
+
+use super::configuration::{ConfigId, Holder};
+use super::context::{About, Context, Output};
+use super::copy::{Copy, Owner, Replica, ReplicaState, Role, Stream, copies};
+use super::log::Log;
+use super::streams::Streams;
+use crate::core::peer::{Answer, Install, Operation, Outcome, Request};
+use crate::id::{NodeId, UserId};
+
+/// A holder that does not follow for this long is passed over …
+const SLOW_AFTER: Duration = Duration::from_millis(1500);
+/// … for this long.
+const SLOW_FOR: Duration = Duration::from_secs(5);
+
+impl<T> Streams<T> {
+    /// Becomes the owner of a stream with this log, in a configuration of at least that number.
+    pub(super) fn open(&mut self, ctx: &Context<'_>, key: &UserId, log: Log, number: u64) {
+        let config = ConfigId {
+            number,
+            owner: self.me.clone(),
+        };
+        let copy = Copy {
+            config,
+            holders: Vec::new(),
+            seq: 0,
+            log,
+            sealed: false,
+        };
+        let stream = Stream::new(Some(copy), Role::Owner(Owner::new()));
+        self.by_key.insert(key.clone(), stream);
+        self.configure(ctx, key);
+    }
+
+    /// Opens the next configuration of a stream that this node owns, above `number`.
+    pub(super) fn reconfigure(&mut self, ctx: &Context<'_>, key: &UserId, number: u64) {
+        if let Some((copy, _)) = self.owned_mut(key) {
+            copy.config.number = copy.config.number.max(number) + 1;
+            self.configure(ctx, key);
+        }
+    }
+
+    /// Gives the present configuration its holders. Nothing is committed in it before all of them
+    /// have all there is.
+    fn configure(&mut self, ctx: &Context<'_>, key: &UserId) {
+        let holders = self.wanted(ctx, key);
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        let number = copy.config.number;
+        copy.seq += 1;
+        let before = std::mem::take(&mut owner.replicas);
+        let since = |holder: &Holder| {
+            let known = before.iter().find(|replica| replica.holder == *holder);
+            known.and_then(|replica| replica.failing_since)
+        };
+        owner.replicas = (holders[1..].iter().cloned())
+            .map(|holder| Replica {
+                failing_since: since(&holder),
+                ..Replica::new(holder)
+            })
+            .collect();
+        owner.opened = copy.seq;
+        owner.appended.push_back((copy.seq, copy.log.tip().offset));
+        copy.holders = holders;
+        self.numbers = self.numbers.max(number);
+        self.attention.insert(key.clone());
+        self.mend(ctx, key);
+        self.commit(key);
+    }
+
+    /// Sends an operation, which is done in the log already, to all who follow.
+    pub(super) fn operate(&mut self, key: &UserId, operation: &Operation) {
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        copy.seq += 1;
+        let (number, seq) = (copy.config.number, copy.seq);
+        let follow = |replica: &&Replica| replica.state != ReplicaState::Lacking;
+        let followers: Vec<Holder> = (owner.replicas.iter().filter(follow))
+            .map(|replica| replica.holder.clone())
+            .collect();
+        for holder in followers {
+            let request = Request::Replicate {
+                key: key.clone(),
+                number,
+                seq,
+                operation: operation.clone(),
+            };
+            let key = key.clone();
+            self.ask(&holder, request, About::Copy { key, number, seq });
+        }
+    }
+
+    /// Sends the whole stream to those who lack something.
+    pub(super) fn mend(&mut self, ctx: &Context<'_>, key: &UserId) {
+        let mut installs = Vec::new();
+        if let Some((copy, owner)) = self.owned_mut(key) {
+            for replica in &mut owner.replicas {
+                if replica.state != ReplicaState::Lacking {
+                    continue;
+                }
+                if !(ctx.has_room)(&replica.holder.node) {
+                    replica.failing_since.get_or_insert(ctx.now);
+                    continue;
+                }
+                replica.state = ReplicaState::Installing;
+                let install = Install {
+                    key: key.clone(),
+                    number: copy.config.number,
+                    holders: copy.holders.clone(),
+                    seq: copy.seq,
+                    snapshot: copy.log.snapshot(ctx.now),
+                };
+                installs.push((replica.holder.clone(), install));
+            }
+        }
+        for (holder, install) in installs {
+            let about = About::Copy {
+                key: key.clone(),
+                number: install.number,
+                seq: install.seq,
+            };
+            self.ask(&holder, Request::Install(Box::new(install)), about);
+        }
+    }
+
+    /// A holder has answered an installation or an operation, or nobody knows whether it has it.
+    pub fn copy_answered(
+        &mut self,
+        ctx: &Context<'_>,
+        from: &NodeId,
+        (key, number, seq): (&UserId, u64, u64),
+        outcome: Outcome,
+        answer: &Answer,
+    ) {
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        if copy.config.number != number {
+            return;
+        }
+        let last = copy.seq;
+        let Some(replica) = owner.replica(from) else {
+            return;
+        };
+        if outcome == Outcome::Done {
+            replica.acked = replica.acked.max(seq);
+            replica.state = ReplicaState::Following;
+            replica.failing_since = (replica.acked < last)
+                .then_some(replica.failing_since)
+                .flatten();
+            self.commit(key);
+            return;
+        }
+        replica.state = ReplicaState::Lacking;
+        // Who answers is not slow, whatever the answer.
+        if matches!(outcome, Outcome::Unknown | Outcome::Unreachable) {
+            replica.failing_since.get_or_insert(ctx.now);
+        } else {
+            replica.failing_since = None;
+        }
+        let holder = replica.holder.clone();
+        self.attention.insert(key.clone());
+        match (outcome, answer) {
+            (Outcome::Outdated, Answer::Number(theirs)) => self.reconfigure(ctx, key, *theirs),
+            (Outcome::Diverged, _) => self.pull_to_merge(key, &holder),
+            // Sent again by the next tick.
+            _ => {}
+        }
+    }
+
+    /// Commits what all holders have.
+    pub(super) fn commit(&mut self, key: &UserId) {
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        let acked = owner.replicas.iter().map(|replica| replica.acked).min();
+        let committed = acked.unwrap_or(copy.seq);
+        owner.committed = owner.committed.max(committed);
+        let copies = copies(&copy.holders);
+        let before = owner.visible;
+        while let Some((seq, offset)) = owner.appended.front()
+            && *seq <= committed
+        {
+            owner.visible = *offset;
+            owner.appended.pop_front();
+        }
+        let shown = owner.visible > before;
+        let serving = committed >= owner.opened && !owner.serving;
+        owner.serving |= serving;
+        let mut accepted = Vec::new();
+        while owner.waiters.front().is_some_and(|w| w.seq <= committed)
+            && let Some(waiter) = owner.waiters.pop_front()
+        {
+            accepted.push(Output::Answer {
+                to: waiter.from,
+                outcome: Outcome::Done,
+                answer: Answer::Accepted {
+                    copies,
+                    duplicate: waiter.duplicate,
+                },
+            });
+        }
+        if serving {
+            self.outputs.push_back(Output::Serving(key.clone()));
+        } else if shown {
+            self.outputs.push_back(Output::Committed(key.clone()));
+        }
+        self.outputs.extend(accepted);
+    }
+
+    /// Gives up, for a while, holders that have not followed for too long, so that one half-dead
+    /// node does not hold up everybody's messages.
+    pub(super) fn pass_over_the_slow(&mut self, ctx: &Context<'_>, key: &UserId) {
+        let mut slow = Vec::new();
+        if let Some(owner) = self.owner_mut(key) {
+            for replica in &owner.replicas {
+                let since = replica.failing_since;
+                if since.is_some_and(|since| ctx.now >= since + SLOW_AFTER) {
+                    slow.push(replica.holder.node.clone());
+                }
+            }
+        }
+        if slow.is_empty() {
+            return;
+        }
+        for node in slow {
+            if self.slow.iter().all(|(known, _)| *known != node) {
+                self.slow.push((node.clone(), ctx.now + SLOW_FOR));
+                self.present.1 += 1;
+                self.outputs.push_back(Output::Slow(node));
+            }
+        }
+        self.refresh(ctx, key);
+    }
+
+    /// Nobody has been slow so far.
+    pub(super) fn forgive(&mut self) {
+        for key in &self.attention {
+            let role = self.by_key.get_mut(key).map(|stream| &mut stream.role);
+            if let Some(Role::Owner(owner)) = role {
+                for replica in &mut owner.replicas {
+                    replica.failing_since = None;
+                }
+            }
+        }
+    }
+}
+
+impl<T> Owner<T> {
+    /// It owns no more: whoever waits hears that nobody knows. What they sent is in the log, and
+    /// may be committed by the next owner.
+    pub(super) fn give_up(self) -> impl Iterator<Item = Output<T>> {
+        self.waiters.into_iter().map(|waiter| Output::Answer {
+            to: waiter.from,
+            outcome: Outcome::Unknown,
+            answer: Answer::None,
+        })
+    }
+}

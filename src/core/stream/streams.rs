@@ -1,0 +1,326 @@
+//! The streams of one shard of the keys on one node: what it owns, what it holds for other owners,
+//! and what it is taking over.
+//!
+//! A state machine: calls come in with a [`Context`], effects wait as [`Output`]s. Every call first
+//! brings the stream it is about in line with the view ([`Streams::refresh`]), so it does not matter
+//! whether a message or the news of a view comes first.
+//!
+//! *Invariants.* At most one copy of a key. Only an owner appends, and only while the view puts it
+//! first. What is not committed is neither shown nor receipted. A copy that is not empty goes only
+//! when the owner has said that it has all of it.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::configuration::Holder;
+use super::context::{About, Context, Output, Subscription};
+use super::copy::{Copy, Owner, Role, Stream, Waiter, copies};
+use super::ids::MessageKey;
+use super::log::{Appended, Full, Log, Message};
+use super::position::{Epoch, Position};
+use super::replay::Resumed;
+use super::resume::Resume;
+use super::snapshot::SnapshotEntry;
+use crate::core::peer::{Answer, Operation, Outcome, Request};
+use crate::core::view::Member;
+use crate::id::{NodeId, UserId};
+
+/// What became of a message that was not refused.
+enum Taken {
+    /// Its outcome is known once what is in the log now is committed.
+    Waits { duplicate: bool },
+    /// It is a repeat of a message that was accepted.
+    Before { copies: u8 },
+}
+
+/// See the module's description. `T` is how whoever sent a message is found again.
+#[derive(Debug)]
+pub struct Streams<T> {
+    pub(super) me: Holder,
+    pub(super) by_key: IndexMap<UserId, Stream<T>>,
+    /// Streams that are not as they should be, looked at on every tick.
+    pub(super) attention: BTreeSet<UserId>,
+    /// Holders that do not acknowledge, and until when they are passed over.
+    pub(super) slow: Vec<(NodeId, Duration)>,
+    /// What streams are in line with: the number of a view, and of changes of `slow`.
+    pub(super) present: (u64, u64),
+    pub(super) outputs: VecDeque<Output<T>>,
+    /// The highest number of a configuration that was opened here: none is used again, not even
+    /// for a stream that was dropped in between.
+    pub(super) numbers: u64,
+    epochs: u64,
+    pub(super) bytes: usize,
+    pub(super) expire_at: Duration,
+    pub(super) ticked_at: Duration,
+    /// This node's revision, which grows when others had taken it for dead.
+    pub(super) revision: u32,
+}
+
+impl<T> Streams<T> {
+    /// No streams.
+    #[must_use]
+    pub fn new(me: Holder) -> Self {
+        Self {
+            me,
+            by_key: IndexMap::new(),
+            attention: BTreeSet::new(),
+            slow: Vec::new(),
+            present: (0, 0),
+            outputs: VecDeque::new(),
+            numbers: 0,
+            epochs: 0,
+            bytes: 0,
+            expire_at: Duration::ZERO,
+            ticked_at: Duration::ZERO,
+            revision: 0,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output<T>> {
+        self.outputs.pop_front()
+    }
+
+    /// Streams that have fewer copies than they should, or are being taken over.
+    #[must_use]
+    pub fn under_replicated(&self) -> usize {
+        let waiting = |key: &&UserId| {
+            self.by_key
+                .get(*key)
+                .is_some_and(Stream::is_under_replicated)
+        };
+        self.attention.iter().filter(waiting).count()
+    }
+
+    /// How many copies there are, and how many streams are owned.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        let owned = |stream: &&Stream<T>| matches!(stream.role, Role::Owner(_));
+        (
+            self.by_key.len(),
+            self.by_key.values().filter(owned).count(),
+        )
+    }
+
+    /// Bytes of all logs, as of the last time they were added up.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// An epoch that this node has never used.
+    pub(super) fn new_epoch(&mut self) -> Epoch {
+        self.epochs += 1;
+        Epoch::opened(self.epochs, &self.me.node, self.me.generation)
+    }
+
+    /// The holders that a stream should have, this node first.
+    pub(super) fn wanted(&self, ctx: &Context<'_>, key: &UserId) -> Vec<Holder> {
+        let others = ctx.config.replicas - 1;
+        let slow = |member: &&Member| self.slow.iter().any(|(slow, _)| *slow == member.id);
+        let preferred = || {
+            let preferred = ctx.view.preference(key.as_str());
+            preferred.filter(|member| member.id != self.me.node)
+        };
+        let mut wanted = vec![self.me.clone()];
+        if self.slow.is_empty() {
+            wanted.extend(preferred().take(others).map(Holder::from));
+        } else {
+            // A slow holder is better than none.
+            let quick = preferred().filter(|member| !slow(member));
+            let all = quick.chain(preferred().filter(slow));
+            wanted.extend(all.take(others).map(Holder::from));
+        }
+        wanted
+    }
+
+    // ---- what clients want ---------------------------------------------------------------------
+
+    /// Appends a message, and tells `from` what became of it: at once, or when it is committed.
+    pub fn append(
+        &mut self,
+        ctx: &Context<'_>,
+        key: &UserId,
+        message: Message,
+        previous: Option<MessageKey>,
+        from: T,
+    ) {
+        match self.try_append(ctx, key, message, previous) {
+            Err(outcome) => self.outputs.push_back(Output::Answer {
+                to: from,
+                outcome,
+                answer: Answer::None,
+            }),
+            Ok(Taken::Before { copies }) => self.outputs.push_back(Output::Answer {
+                to: from,
+                outcome: Outcome::Done,
+                answer: Answer::Accepted {
+                    copies,
+                    duplicate: true,
+                },
+            }),
+            Ok(Taken::Waits { duplicate }) => {
+                if let Some((copy, owner)) = self.owned_mut(key) {
+                    owner.waiters.push_back(Waiter {
+                        seq: copy.seq,
+                        from,
+                        duplicate,
+                    });
+                }
+                self.mend(ctx, key);
+                self.commit(key);
+            }
+        }
+    }
+
+    fn try_append(
+        &mut self,
+        ctx: &Context<'_>,
+        key: &UserId,
+        message: Message,
+        previous: Option<MessageKey>,
+    ) -> Result<Taken, Outcome> {
+        self.serve(ctx, key)?;
+        let full = self.bytes + message.size() > ctx.config.shard_bytes_max;
+        let (copy, owner) = self.owned_mut(key).ok_or(Outcome::Busy)?;
+        if let Some(seen) = copy.log.seen(message.key()) {
+            // Of a repeat that is not committed the first one's outcome is not known yet.
+            return Ok(if owner.serving && seen.offset <= owner.visible {
+                Taken::Before {
+                    copies: copies(&copy.holders),
+                }
+            } else {
+                Taken::Waits { duplicate: true }
+            });
+        }
+        if previous.is_some_and(|previous| copy.log.seen(previous).is_none()) {
+            return Err(Outcome::OutOfOrder);
+        }
+        if copy.holders.len() < ctx.config.min_copies {
+            return Err(Outcome::Unreachable);
+        }
+        if full {
+            return Err(Outcome::InboxFull);
+        }
+        let bytes = message.size();
+        let offset = match copy.log.append(ctx.now, message, &ctx.config.limits) {
+            Ok(Appended::New(offset)) => offset,
+            Ok(Appended::Repeat(_)) => return Ok(Taken::Waits { duplicate: true }),
+            Err(Full::Unacked | Full::Seen) => return Err(Outcome::InboxFull),
+        };
+        owner.appended.push_back((copy.seq + 1, offset));
+        let entry = copy.log.last().map(|e| SnapshotEntry::new(ctx.now, e));
+        self.bytes += bytes;
+        if let Some(entry) = entry {
+            self.operate(key, &Operation::Append(entry));
+        }
+        Ok(Taken::Waits { duplicate: false })
+    }
+
+    /// Makes sure that this node owns the stream and serves it; an absent one is made.
+    fn serve(&mut self, ctx: &Context<'_>, key: &UserId) -> Result<(), Outcome> {
+        self.refresh(ctx, key);
+        if !ctx.is_mine(key) {
+            return Err(Outcome::NotOwner);
+        }
+        match self.by_key.get(key).map(|stream| &stream.role) {
+            Some(Role::Owner(_)) => Ok(()),
+            Some(Role::Taking(_) | Role::Held(_)) => Err(Outcome::Busy),
+            None if !ctx.may_serve(key) => Err(Outcome::Busy),
+            None => {
+                let log = Log::new(self.new_epoch());
+                self.open(ctx, key, log, self.numbers + 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// The user has everything up to a position.
+    pub fn ack(&mut self, ctx: &Context<'_>, key: &UserId, position: Position) {
+        self.refresh(ctx, key);
+        let limits = ctx.config.limits;
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        let visible = owner.visible;
+        let position = Position {
+            // Nobody has what was not shown.
+            offset: if position.epoch == copy.log.tip().epoch {
+                position.offset.min(visible)
+            } else {
+                position.offset
+            },
+            ..position
+        };
+        let before = copy.log.acked();
+        // Before they may be evicted.
+        let noticed: Vec<_> = copy.log.noticed_by(position);
+        let news = copy.log.ack(position, &limits);
+        if news.is_empty() && copy.log.acked() == before {
+            return;
+        }
+        for (offset, sender, id) in noticed {
+            if news.contains(&offset) {
+                self.outputs.push_back(Output::Acked {
+                    sender,
+                    id,
+                    by: key.clone(),
+                });
+            }
+        }
+        self.operate(key, &Operation::Ack(position));
+        self.commit(key);
+    }
+
+    /// Where a session of this key's user starts.
+    pub fn subscribe(&mut self, ctx: &Context<'_>, key: &UserId, resume: Resume) -> Subscription {
+        self.refresh(ctx, key);
+        if !ctx.is_mine(key) {
+            return Subscription::NotOwner;
+        }
+        match self.by_key.get(key) {
+            None if ctx.may_serve(key) => Subscription::From(Box::new(Resumed::of_nothing(resume))),
+            None => Subscription::Busy,
+            Some(stream) => match (&stream.role, &stream.copy) {
+                (Role::Owner(owner), Some(copy)) if owner.serving => {
+                    Subscription::From(Box::new(copy.log.resume(resume)))
+                }
+                _ => Subscription::Busy,
+            },
+        }
+    }
+
+    /// The log of a stream that is served here, and the last offset of it that may be shown.
+    #[must_use]
+    pub fn shown(&self, key: &UserId) -> Option<(&Log, u64)> {
+        let stream = self.by_key.get(key)?;
+        match (&stream.role, &stream.copy) {
+            (Role::Owner(owner), Some(copy)) if owner.serving => Some((&copy.log, owner.visible)),
+            _ => None,
+        }
+    }
+
+    // ---- access --------------------------------------------------------------------------------
+
+    pub(super) fn owned_mut(&mut self, key: &UserId) -> Option<(&mut Copy, &mut Owner<T>)> {
+        let stream = self.by_key.get_mut(key)?;
+        match (&mut stream.role, &mut stream.copy) {
+            (Role::Owner(owner), Some(copy)) => Some((copy, owner)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn owner_mut(&mut self, key: &UserId) -> Option<&mut Owner<T>> {
+        self.owned_mut(key).map(|(_, owner)| owner)
+    }
+
+    pub(super) fn ask(&mut self, to: &Holder, request: Request, about: About) {
+        self.outputs.push_back(Output::Ask {
+            to: to.node.clone(),
+            request,
+            about,
+        });
+    }
+}

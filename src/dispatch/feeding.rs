@@ -1,0 +1,417 @@
+//! What comes out of a stream, on its way to the sessions of its user: here, or guests elsewhere.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::shard::Shard;
+use super::{Dispatch, Origin, Session, Topology};
+use crate::core::directory::{Guest, Home, Local, Progress};
+use crate::core::feed::Feed;
+use crate::core::frame;
+use crate::core::peer::{Answer, Delivery, Outcome, Request};
+use crate::core::protocol::reply;
+use crate::core::stream::{
+    Context, Entry, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
+};
+use crate::error::CloseCode;
+use crate::id::{NodeId, SessionId, UserId};
+
+/// What is queued for a session at most before its stream waits for it to read.
+pub const FEED_BYTES: usize = 64 * 1024;
+/// Entries of one delivery to a guest, in bytes.
+const DELIVERY_BYTES: usize = 64 * 1024;
+
+impl Dispatch {
+    /// A session's client has everything up to a position.
+    pub fn ack(&self, session: &Session, position: Position) {
+        let user = session.user();
+        self.with_shard(user, |shard, ctx, topology| {
+            match topology.owner_elsewhere(user.as_str()) {
+                None => shard.streams.ack(ctx, user, position),
+                Some(owner) => {
+                    let request = Request::Ack {
+                        user: user.clone(),
+                        position,
+                    };
+                    if let Some(link) = topology.link(&owner.id) {
+                        // One that is lost is made good by the next.
+                        let _ = link.push(request, None, self.deadline());
+                    }
+                }
+            }
+        });
+    }
+
+    /// The session has read what was queued for it.
+    pub fn feed_session(&self, session: &Session) {
+        let user = session.user();
+        self.with_shard(user, |shard, _, topology| self.feed(shard, topology, user));
+    }
+
+    /// Gives the sessions of a key what they have not had.
+    pub(super) fn feed(&self, shard: &mut Shard, topology: &Topology, key: &UserId) {
+        let Shard {
+            directory, streams, ..
+        } = shard;
+        let Some((log, visible)) = streams.shown(key) else {
+            return;
+        };
+        let epoch = log.tip().epoch;
+        let mut frames = Frames::default();
+        for local in directory.locals_mut(key) {
+            let Some(feed) = &mut local.feed else {
+                continue;
+            };
+            loop {
+                let outbox = local.handle.outbox();
+                if outbox.bytes() >= FEED_BYTES {
+                    local.handle.set_hungry();
+                    // All may have been written before that was set: then nobody looks at it.
+                    if outbox.bytes() > FEED_BYTES / 2 || !local.handle.take_hungry() {
+                        break;
+                    }
+                }
+                if feed.has_gap(log) {
+                    local.feed = None;
+                    lost(&local.handle);
+                    break;
+                }
+                let room = FEED_BYTES.saturating_sub(outbox.bytes()).max(1);
+                let batch = feed.next(log, visible, room);
+                let Some(last) = batch.last().map(|entry| entry.offset) else {
+                    break;
+                };
+                for entry in batch {
+                    let at = Position {
+                        epoch,
+                        offset: entry.offset,
+                    };
+                    let taken = local.handle.push(frames.of(key, entry, at));
+                    self.counters.messages_out.add_many(u64::from(taken));
+                }
+                feed.advance(last);
+                local.resume = Some(Resume::At(Position {
+                    epoch,
+                    offset: last,
+                }));
+            }
+        }
+        let now = self.since_start();
+        for guest in directory.guests_mut(key) {
+            let Some(progress) = &mut guest.progress else {
+                continue;
+            };
+            let (Some(feed), false) = (&mut progress.feed, progress.in_flight) else {
+                continue;
+            };
+            if feed.has_gap(log) {
+                // Its node sees that something is missing, and registers the session anew, which
+                // then hears of it.
+                feed.advance(log.floor() - 1);
+                progress.confirmed = Position {
+                    epoch,
+                    offset: feed.cursor(),
+                };
+            }
+            let batch = feed.next(log, visible, DELIVERY_BYTES);
+            let Some(last) = batch.last().map(|entry| entry.offset) else {
+                continue;
+            };
+            let position = Position {
+                epoch,
+                offset: last,
+            };
+            let delivery = Delivery {
+                user: key.clone(),
+                session: guest.session,
+                nonce: guest.nonce,
+                after: progress.confirmed,
+                position,
+                entries: (batch.into_iter())
+                    .map(|entry| SnapshotEntry::new(now, entry))
+                    .collect(),
+            };
+            let origin = Origin::Delivery {
+                user: key.clone(),
+                session: guest.session,
+                nonce: guest.nonce,
+                position,
+            };
+            let link = topology
+                .link(&guest.node)
+                .filter(|link| link.is_connected());
+            progress.in_flight = link.is_some_and(|link| {
+                let deadline = self.clock.now() + self.config.copy_timeout;
+                link.push(Request::Deliver(delivery), Some(origin), deadline)
+                    .is_ok()
+            });
+            if !progress.in_flight {
+                shard.hungry.insert(key.clone());
+            }
+        }
+    }
+
+    /// The stream of a key is served here from now on.
+    pub(super) fn serve(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        key: &UserId,
+    ) {
+        let Shard {
+            directory, streams, ..
+        } = &mut *shard;
+        if let Some((log, _)) = streams.shown(key) {
+            for local in directory.locals_mut(key) {
+                local.feed = None;
+            }
+            for progress in
+                (directory.guests_mut(key).iter_mut()).filter_map(|g| g.progress.as_mut())
+            {
+                // Its node thinks that it is registered here, and knows how far the guest is.
+                let resumed = log.resume(Resume::At(progress.confirmed));
+                if resumed.recovered == Some(false) {
+                    // As after a gap.
+                    progress.confirmed = resumed.position;
+                }
+                progress.feed = Some(Feed::new(&resumed, Some(log)));
+            }
+        }
+        self.subscribe(shard, ctx, topology, key);
+    }
+
+    /// Subscribes the sessions at home that are not.
+    pub(super) fn subscribe(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        key: &UserId,
+    ) {
+        let Shard {
+            directory, streams, ..
+        } = &mut *shard;
+        let mut failed = false;
+        for local in directory.locals_mut(key) {
+            let (Home::Here, None, Some(resume)) = (&local.home, &local.feed, local.resume) else {
+                continue;
+            };
+            match streams.subscribe(ctx, key, resume) {
+                Subscription::From(resumed) => {
+                    let log = streams.shown(key).map(|(log, _)| log);
+                    local.feed = Some(Feed::new(&resumed, log));
+                    let_in(local, resumed.position, resumed.recovered);
+                }
+                Subscription::Busy | Subscription::NotOwner => failed = true,
+            }
+        }
+        if failed {
+            directory.subscription_failed(key);
+        }
+        self.feed(shard, topology, key);
+    }
+
+    /// A session of another node, whose user this node may own.
+    pub(super) fn register_guest(
+        &self,
+        peer: &NodeId,
+        user: &UserId,
+        (session, nonce): (SessionId, u64),
+        resume: Option<Resume>,
+    ) -> (Outcome, Answer) {
+        self.with_shard(user, |shard, ctx, _| {
+            if !ctx.is_mine(user) {
+                return (Outcome::NotOwner, Answer::None);
+            }
+            let guest = |progress| Guest {
+                node: peer.clone(),
+                session,
+                nonce,
+                progress,
+            };
+            let Some(resume) = resume else {
+                shard.directory.register(user, guest(None));
+                return (Outcome::Done, Answer::None);
+            };
+            let resumed: Box<Resumed> = match shard.streams.subscribe(ctx, user, resume) {
+                Subscription::From(resumed) => resumed,
+                Subscription::Busy => return (Outcome::Busy, Answer::None),
+                Subscription::NotOwner => return (Outcome::NotOwner, Answer::None),
+            };
+            let log = shard.streams.shown(user).map(|(log, _)| log);
+            let progress = Progress {
+                feed: Some(Feed::new(&resumed, log)),
+                confirmed: resumed.position,
+                in_flight: false,
+            };
+            shard.directory.register(user, guest(Some(progress)));
+            // On the next tick, when its node has this answer.
+            shard.hungry.insert(user.clone());
+            let answer = Answer::Registered {
+                position: resumed.position,
+                recovered: resumed.recovered,
+            };
+            (Outcome::Done, answer)
+        })
+    }
+
+    /// The owner has answered a registration.
+    pub(super) fn registration_answered(
+        &self,
+        user: &UserId,
+        (session, nonce): (SessionId, u64),
+        by: Option<&NodeId>,
+        outcome: Outcome,
+        answer: &Answer,
+    ) {
+        let mut shard = self.shard(user);
+        let (Outcome::Done, Some(by)) = (outcome, by) else {
+            return shard.directory.registration_failed(user, session);
+        };
+        let Some(local) = shard.directory.registered(user, (session, nonce), by) else {
+            return;
+        };
+        match answer {
+            Answer::Registered {
+                position,
+                recovered,
+            } => {
+                local.resume = Some(Resume::At(*position));
+                let_in(local, *position, *recovered);
+            }
+            _ => {
+                local.handle.welcome(None);
+            }
+        }
+    }
+
+    /// Something for a guest of this node.
+    pub(super) fn take_delivery(&self, delivery: &Delivery) -> Outcome {
+        let user = &delivery.user;
+        let mut shard = self.shard(user);
+        let guest = (shard.directory).registered_as(user, delivery.session, delivery.nonce);
+        let local = match guest {
+            Ok(local) => local,
+            Err(true) => return Outcome::Busy,
+            Err(false) => return Outcome::NotOwner,
+        };
+        let Some(at) = local.resume.and_then(Resume::position) else {
+            return Outcome::NotOwner;
+        };
+        let repeats = at.epoch == delivery.position.epoch && delivery.after.offset <= at.offset;
+        if delivery.after != at && !repeats {
+            // What is in between is not here: the session starts anew from where it is.
+            shard.directory.register_anew(user, delivery.session);
+            return Outcome::NotOwner;
+        }
+        if local.handle.outbox().bytes() > FEED_BYTES {
+            return Outcome::Busy;
+        }
+        let epoch = delivery.position.epoch;
+        for entry in &delivery.entries {
+            if at.epoch == epoch && entry.offset <= at.offset {
+                continue;
+            }
+            let offset = entry.offset;
+            let frame = kept_frame(user, &entry.message, Position { epoch, offset });
+            let taken = local.handle.push(frame);
+            self.counters.messages_out.add_many(u64::from(taken));
+        }
+        local.resume = Some(Resume::At(delivery.position));
+        Outcome::Done
+    }
+
+    /// A guest's node has answered a delivery.
+    pub(super) fn delivery_answered(
+        &self,
+        node: &NodeId,
+        user: &UserId,
+        (session, nonce): (SessionId, u64),
+        position: Position,
+        outcome: Outcome,
+    ) {
+        self.with_shard(user, |shard, _, topology| {
+            let same = |guest: &&mut Guest| {
+                guest.session == session && guest.nonce == nonce && guest.node == *node
+            };
+            let guest = shard.directory.guests_mut(user).iter_mut().find(same);
+            let Some(progress) = guest.and_then(|guest| guest.progress.as_mut()) else {
+                return;
+            };
+            progress.in_flight = false;
+            match outcome {
+                Outcome::Done => {
+                    progress.confirmed = position;
+                    if let Some(feed) = &mut progress.feed {
+                        feed.advance(position.offset);
+                    }
+                    self.feed(shard, topology, user);
+                }
+                Outcome::NotOwner => shard.directory.unregister(user, node, session),
+                // Again on the next tick.
+                _ => {
+                    shard.hungry.insert(user.clone());
+                }
+            }
+        });
+    }
+
+    /// Tries again what could not be delivered or subscribed.
+    pub(super) fn retry_sessions(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
+        for user in shard.directory.take_unsubscribed() {
+            self.subscribe(shard, ctx, topology, &user);
+        }
+        for user in std::mem::take(&mut shard.hungry) {
+            self.feed(shard, topology, &user);
+        }
+    }
+}
+
+/// Welcomes a session, or, if it is in already, lets it go on.
+fn let_in(local: &mut Local<Arc<Session>>, position: Position, recovered: Option<bool>) {
+    local.resume = Some(Resume::At(position));
+    if !local.handle.welcome(Some((position, recovered))) && recovered == Some(false) {
+        lost(&local.handle);
+    }
+}
+
+/// What comes next for the session is not there any more: it has to hear that, which it does when it
+/// comes back with its position.
+fn lost(session: &Session) {
+    session
+        .outbox()
+        .finish(CloseCode::Restart, "come back with your position");
+}
+
+/// The frames of one key's entries, each made once.
+#[derive(Default)]
+struct Frames {
+    last: Option<(u64, Bytes)>,
+}
+
+impl Frames {
+    fn of(&mut self, key: &UserId, entry: &Entry, at: Position) -> Bytes {
+        if let Some((offset, frame)) = &self.last
+            && *offset == entry.offset
+        {
+            return frame.clone();
+        }
+        let frame = kept_frame(key, &entry.message, at);
+        self.last = Some((entry.offset, frame.clone()));
+        frame
+    }
+}
+
+fn kept_frame(key: &UserId, message: &Message, at: Position) -> Bytes {
+    frame::encode::text(&reply::message(&reply::Message {
+        position: Some(at),
+        id: &message.id,
+        from: &message.from,
+        to: key,
+        // Checked wherever a message comes from.
+        body: std::str::from_utf8(&message.body).unwrap_or_default(),
+        ts: message.ts_ms,
+    }))
+}

@@ -1,0 +1,322 @@
+//! Messages that are kept, on their way into a stream, and what the streams want done.
+//!
+//! Everything here happens under the lock of the key's shard, so that what goes to one holder or
+//! one session leaves in the order in which it was decided.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::shard::{Shard, Waiter};
+use super::{Dispatch, Origin, Session, Topology};
+use crate::core::lane::{Attempt, Receipt, Settled};
+use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
+use crate::core::protocol::reply;
+use crate::core::protocol::request::Send;
+use crate::core::stream::{About, Context, Message, Output};
+use crate::error::ErrorCode;
+use crate::id::{NodeId, UserId};
+
+impl Dispatch {
+    /// Calls `f` with the shard of a user and all that it needs to know, then does what came of it.
+    pub(super) fn with_shard<R>(
+        &self,
+        user: &UserId,
+        f: impl FnOnce(&mut Shard, &Context<'_>, &Topology) -> R,
+    ) -> R {
+        let (result, notices) = {
+            let mut shard = self.shard(user);
+            // Under the shard's lock: whoever publishes a topology comes here after this.
+            let topology = self.topology.load();
+            self.in_shard(&mut shard, &topology, f)
+        };
+        self.send_notices(notices);
+        result
+    }
+
+    /// Calls `f` with every shard in turn, as [`Self::with_shard`].
+    pub(super) fn with_each_shard(&self, mut f: impl FnMut(&mut Shard, &Context<'_>, &Topology)) {
+        for shard in &self.shards {
+            let ((), notices) = {
+                let mut shard = super::locked(shard);
+                let topology = self.topology.load();
+                self.in_shard(&mut shard, &topology, &mut f)
+            };
+            self.send_notices(notices);
+        }
+    }
+
+    fn in_shard<R>(
+        &self,
+        shard: &mut Shard,
+        topology: &Topology,
+        f: impl FnOnce(&mut Shard, &Context<'_>, &Topology) -> R,
+    ) -> (R, Vec<Envelope>) {
+        let has_room = |node: &NodeId| topology.link(node).is_some_and(|link| link.has_room());
+        let ctx = Context {
+            now: self.since_start(),
+            view: &topology.view,
+            number: topology.number,
+            consents: &topology.consents,
+            config: &self.config.streams,
+            has_room: &has_room,
+        };
+        let result = f(shard, &ctx, topology);
+        self.carry_out(shard, &ctx, topology);
+        (result, std::mem::take(&mut shard.notices))
+    }
+
+    fn send_notices(&self, notices: Vec<Envelope>) {
+        for notice in notices {
+            self.route(notice, None);
+        }
+    }
+
+    /// Does what the streams want done, until they want no more.
+    fn carry_out(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
+        while let Some(output) = shard.streams.poll_output() {
+            match output {
+                Output::Ask { to, request, about } => {
+                    self.ask_about(shard, ctx, topology, &to, request, about);
+                }
+                Output::Answer {
+                    to,
+                    outcome,
+                    answer,
+                } => self.answer_waiter(shard, ctx, to, outcome, answer),
+                Output::Committed(key) => self.feed(shard, topology, &key),
+                Output::Serving(key) => self.serve(shard, ctx, topology, &key),
+                Output::Acked { sender, id, by } => shard.notices.push(Envelope {
+                    to: sender,
+                    from: by,
+                    id,
+                    content: Content::Delivered,
+                    ts_ms: self.clock.unix_ms(),
+                    hops: 0,
+                    to_guests: false,
+                }),
+                Output::Expired(count) => self.counters.expired.add_many(count as u64),
+                Output::Slow(node) => {
+                    self.counters.holders_passed_over.add();
+                    tracing::warn!(node = %self.me, peer = %node,
+                        "a holder does not acknowledge and is passed over");
+                }
+            }
+        }
+    }
+
+    fn ask_about(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        to: &NodeId,
+        request: Request,
+        about: About,
+    ) {
+        let deadline = self.clock.now() + self.config.copy_timeout;
+        let Some(link) = topology.link(to) else {
+            return Self::stream_answered(
+                shard,
+                ctx,
+                to,
+                about,
+                Outcome::Unreachable,
+                Answer::None,
+            );
+        };
+        if let Err(full) = link.push(request, Some(Origin::Stream(about)), deadline) {
+            self.counters.peer_queue_full.add();
+            if let Some(Origin::Stream(about)) = full.0.1 {
+                Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
+            }
+        }
+    }
+
+    /// A node has answered a question of the streams, or did not.
+    pub(super) fn stream_settled(
+        &self,
+        from: &NodeId,
+        about: About,
+        outcome: Outcome,
+        answer: Answer,
+    ) {
+        match about {
+            // Its copies may be of many shards.
+            About::Offer(offered) => {
+                if let (Outcome::Done, Answer::MayGo(go)) = (outcome, answer) {
+                    for (offered, go) in offered.iter().zip(go).filter(|(_, go)| *go) {
+                        self.with_shard(&offered.0, |shard, ctx, _| {
+                            shard
+                                .streams
+                                .may_go(ctx, std::slice::from_ref(offered), &[go]);
+                        });
+                    }
+                }
+            }
+            About::Copy { ref key, .. } | About::Pull { ref key, .. } => {
+                let key = key.clone();
+                self.with_shard(&key, |shard, ctx, _| {
+                    Self::stream_answered(shard, ctx, from, about, outcome, answer);
+                });
+            }
+        }
+    }
+
+    /// As [`Self::stream_settled`], under the lock of the shard.
+    fn stream_answered(
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        from: &NodeId,
+        about: About,
+        outcome: Outcome,
+        answer: Answer,
+    ) {
+        match about {
+            About::Copy { key, number, seq } => {
+                let about = (&key, number, seq);
+                shard
+                    .streams
+                    .copy_answered(ctx, from, about, outcome, &answer);
+            }
+            About::Pull { key, from } => {
+                let pulled = match (outcome, answer) {
+                    (Outcome::Done, Answer::Pulled(pulled)) => Some(pulled.map(|pulled| *pulled)),
+                    _ => None,
+                };
+                shard.streams.pulled(ctx, &key, &from, pulled);
+            }
+            // Offered again later.
+            About::Offer(_) => {}
+        }
+    }
+
+    // ---- on the way in -------------------------------------------------------------------------
+
+    /// A client's message that is to be kept. Its receipt goes to the client's outbox, now or later.
+    pub(super) fn send_kept(&self, session: &Arc<Session>, send: &Send<'_>) {
+        if !session.may_use(&send.id, &send.to) {
+            let code = ErrorCode::IdReused;
+            session.push_text(&reply::failed(&send.id, code, code.message()));
+            return;
+        }
+        let message = Message {
+            from: session.user().clone(),
+            id: Box::from(&*send.id),
+            body: Bytes::copy_from_slice(send.body.as_bytes()),
+            ts_ms: self.clock.unix_ms(),
+            notify: send.notify,
+        };
+        session.add_pending(1);
+        self.with_shard(&send.to, |shard, ctx, topology| {
+            let deadline = ctx.now + self.config.request_timeout;
+            let sender = (session.id(), session);
+            if let Some(attempt) = shard.lanes.push(&send.to, sender, message, deadline) {
+                self.attempt(shard, ctx, topology, attempt);
+            }
+        });
+    }
+
+    /// Brings a message to the owner of its stream.
+    fn attempt(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology, attempt: Attempt) {
+        let Attempt { append, ticket } = attempt;
+        let Some(owner) = topology.owner_elsewhere(append.to.as_str()) else {
+            let Append {
+                to,
+                message,
+                previous,
+            } = append;
+            let waiter = Waiter::Lane(ticket);
+            return shard.streams.append(ctx, &to, message, previous, waiter);
+        };
+        let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
+            None => Some(Origin::Append(ticket)),
+            Some(link) => {
+                self.counters.forwarded.add();
+                let request = Request::Append(append);
+                let pushed = link.push(request, Some(Origin::Append(ticket)), self.deadline());
+                pushed.err().and_then(|full| full.0.1)
+            }
+        };
+        if let Some(Origin::Append(ticket)) = refused {
+            let answer = &Answer::None;
+            let settled = shard.lanes.outcome(ctx.now, &ticket, Outcome::Busy, answer);
+            self.tell_sender(settled);
+        }
+    }
+
+    fn answer_waiter(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        waiter: Waiter,
+        outcome: Outcome,
+        answer: Answer,
+    ) {
+        match waiter {
+            Waiter::Peer { replies, seq } => replies.push(Reply {
+                seq,
+                outcome,
+                answer,
+            }),
+            Waiter::Lane(ticket) => {
+                let settled = shard.lanes.outcome(ctx.now, &ticket, outcome, &answer);
+                self.tell_sender(settled);
+            }
+        }
+    }
+
+    /// Gives a message that has an outcome its receipt.
+    pub(super) fn tell_sender(&self, settled: impl IntoIterator<Item = Settled<Arc<Session>>>) {
+        for Settled {
+            sender,
+            id,
+            receipt,
+        } in settled
+        {
+            let receipt = match receipt {
+                Receipt::Accepted { copies, duplicate } => {
+                    if duplicate {
+                        self.counters.repeats.add();
+                    } else {
+                        self.counters.accepted.add();
+                    }
+                    reply::accepted(&id, copies, duplicate)
+                }
+                Receipt::Failed(outcome) => {
+                    let code = self.error_of(outcome).unwrap_or(ErrorCode::Unknown);
+                    sender.free(&id);
+                    reply::failed(&id, code, code.message())
+                }
+            };
+            sender.take_pending(1);
+            sender.push_text(&receipt);
+        }
+    }
+
+    /// Sends again what waits, or gives it up. `news`: there is another view, or another consent.
+    pub(super) fn retry_lanes(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        news: bool,
+    ) {
+        for attempt in shard.lanes.due(ctx.now, news, |session| session.is_gone()) {
+            self.attempt(shard, ctx, topology, attempt);
+        }
+        let expired = shard.lanes.expire(ctx.now);
+        self.tell_sender(expired);
+    }
+
+    /// The time of this node, for what is kept: it starts so late that no age is before it.
+    pub(super) fn since_start(&self) -> std::time::Duration {
+        const EPOCH: std::time::Duration = std::time::Duration::from_secs(100 * 24 * 3600);
+        EPOCH + self.clock.now().saturating_duration_since(self.started)
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.clock.now() + self.config.request_timeout
+    }
+}

@@ -1,0 +1,58 @@
+//! Everything that is kept by key, for one part of the keys: who is where, the streams, and what is
+//! under way to them.
+
+use std::sync::{Arc, Mutex};
+
+use indexmap::IndexSet;
+
+use super::peer_link::ReplyQueue;
+use super::session::Session;
+use crate::core::directory::Directory;
+use crate::core::lane::{Lanes, Ticket};
+use crate::core::peer::Envelope;
+use crate::core::stream::{Holder, Streams};
+use crate::id::UserId;
+
+/// One shard, under its lock.
+pub(super) type Locked = Mutex<Shard>;
+
+/// One shard of the keys.
+#[derive(Debug)]
+pub(super) struct Shard {
+    /// Sessions of the users, here and elsewhere.
+    pub directory: Directory<Arc<Session>>,
+    /// Their inboxes.
+    pub streams: Streams<Waiter>,
+    /// What sessions of this node have sent to them.
+    pub lanes: Lanes<Arc<Session>>,
+    /// Users with a guest that something could not be sent to.
+    pub hungry: IndexSet<UserId>,
+    /// What has to be done once the lock is free: notices to users of other shards.
+    pub notices: Vec<Envelope>,
+}
+
+/// Who waits for what becomes of a message.
+#[derive(Debug)]
+pub enum Waiter {
+    /// A session of this node, by its lane.
+    Lane(Ticket),
+    /// Another node.
+    Peer {
+        /// The way back.
+        replies: Arc<ReplyQueue>,
+        /// The request's number there.
+        seq: u64,
+    },
+}
+
+impl Shard {
+    pub fn new(me: Holder) -> Self {
+        Self {
+            directory: Directory::default(),
+            streams: Streams::new(me),
+            lanes: Lanes::default(),
+            hungry: IndexSet::new(),
+            notices: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What is checked of everything that comes in on a link.
+
+use bytes::Bytes;
+
+use super::WireError;
+use crate::core::protocol::request::REQUEST_ID_BYTES_MAX;
+use crate::id::{Generation, NodeId, UserId};
+
+/// Offsets and generations stay exact in JSON and JavaScript.
+const EXACT_END: u64 = 1 << 53;
+/// Most users, offers, entries or keys in one message. Never reached by what a node sends; the
+/// bytes of a gRPC message are bounded as well.
+const LIST_MAX: usize = 1 << 20;
+
+pub(super) fn user_id(user: &str) -> Result<UserId, WireError> {
+    UserId::new(user).map_err(|_| WireError("a user id out of bounds"))
+}
+
+pub(super) fn node_id(node: &str) -> Result<NodeId, WireError> {
+    NodeId::new(node).map_err(|_| WireError("a node id out of bounds"))
+}
+
+pub(super) fn message_id(id: String) -> Result<Box<str>, WireError> {
+    if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) {
+        Ok(id.into_boxed_str())
+    } else {
+        Err(WireError("a message id out of bounds"))
+    }
+}
+
+/// A body as it lies in what was received.
+pub(super) fn body(body: Bytes) -> Result<Bytes, WireError> {
+    match std::str::from_utf8(&body) {
+        Ok(_) => Ok(body),
+        Err(_) => Err(WireError("a body that is not UTF-8")),
+    }
+}
+
+/// A body that will be kept, in bytes of its own: a slice would keep all that came with it.
+pub(super) fn kept_body(slice: Bytes) -> Result<Bytes, WireError> {
+    Ok(Bytes::copy_from_slice(&body(slice)?))
+}
+
+pub(super) fn generation(generation: u64) -> Result<Generation, WireError> {
+    if generation < EXACT_END {
+        Ok(Generation(generation))
+    } else {
+        Err(WireError("a generation out of bounds"))
+    }
+}
+
+/// 0 is before the first entry.
+pub(super) fn offset(offset: u64) -> Result<u64, WireError> {
+    if offset < EXACT_END {
+        Ok(offset)
+    } else {
+        Err(WireError("an offset out of bounds"))
+    }
+}
+
+/// An offset that an entry has, or will have.
+pub(super) fn entry_offset(of_entry: u64) -> Result<u64, WireError> {
+    offset(counted(of_entry)?)
+}
+
+/// A number that counts up from 1.
+pub(super) fn counted(number: u64) -> Result<u64, WireError> {
+    if number > 0 {
+        Ok(number)
+    } else {
+        Err(WireError("a zero where numbers start from 1"))
+    }
+}
+
+/// A part that must be there.
+pub(super) fn required<W, T>(part: Option<W>, missing: &'static str) -> Result<T, WireError>
+where
+    T: TryFrom<W, Error = WireError>,
+{
+    part.ok_or(WireError(missing))?.try_into()
+}
+
+/// A list that is no longer than anything a node sends.
+pub(super) fn bounded<W>(list: Vec<W>) -> Result<Vec<W>, WireError> {
+    at_most(LIST_MAX, list)
+}
+
+pub(super) fn at_most<W>(max: usize, list: Vec<W>) -> Result<Vec<W>, WireError> {
+    if list.len() <= max {
+        Ok(list)
+    } else {
+        Err(WireError("a list that is too long"))
+    }
+}
+
+pub(super) fn each<W, T>(list: Vec<W>) -> Result<Vec<T>, WireError>
+where
+    T: TryFrom<W, Error = WireError>,
+{
+    list.into_iter().map(TryInto::try_into).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_have_1_to_64_bytes() {
+        for (id, right) in [("", false), ("m", true)] {
+            assert_eq!(message_id(id.to_owned()).is_ok(), right);
+        }
+        assert!(message_id("m".repeat(64)).is_ok());
+        assert!(message_id("m".repeat(65)).is_err());
+    }
+
+    #[test]
+    fn offsets_and_generations_end_below_2_to_the_53() {
+        assert!(offset((1 << 53) - 1).is_ok() && offset(0).is_ok());
+        assert!(generation((1 << 53) - 1).is_ok());
+        assert!(offset(1 << 53).is_err());
+        assert!(generation(1 << 53).is_err());
+        assert!(entry_offset(0).is_err());
+    }
+
+    #[test]
+    fn a_list_over_the_bound_is_refused() {
+        assert!(bounded(vec![(); LIST_MAX]).is_ok());
+        assert!(bounded(vec![(); LIST_MAX + 1]).is_err());
+    }
+}

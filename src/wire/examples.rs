@@ -1,0 +1,274 @@
+//! One of each kind of request and reply, for the tests.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::core::peer::{
+    Answer, Append, Content, Delivery, Envelope, Install, Offer, Operation, Outcome, Pulled, Reply,
+    Request,
+};
+use crate::core::ring::{Digest, RingNode};
+use crate::core::stream::{
+    ConfigId, Epoch, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotBranch,
+    SnapshotEntry, SnapshotSeen,
+};
+use crate::id::{Generation, NodeId, SessionId, UserId};
+
+const SESSION: SessionId = SessionId(0x0123_4567_89ab_cdef);
+
+pub fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+pub fn holder(node: &str) -> Holder {
+    Holder {
+        node: NodeId::new(node).unwrap(),
+        generation: Generation(1_732_350_000_123),
+    }
+}
+
+pub fn position(offset: u64) -> Position {
+    Position {
+        epoch: Epoch::from_parts(3, 0xfedc_ba98_7654_3210),
+        offset,
+    }
+}
+
+pub fn message() -> Message {
+    Message {
+        from: user("alice"),
+        id: "m1".into(),
+        body: Bytes::from_static(b"{ \"a\" : 1e400 }"),
+        ts_ms: 1_732_350_000_123,
+        notify: true,
+    }
+}
+
+pub fn entry(offset: u64) -> SnapshotEntry {
+    SnapshotEntry {
+        offset,
+        age: Duration::from_millis(1500),
+        acked: false,
+        origins: Vec::new(),
+        message: message(),
+    }
+}
+
+fn config() -> ConfigId {
+    ConfigId {
+        number: 7,
+        owner: holder("n1"),
+    }
+}
+
+pub fn snapshot() -> Snapshot {
+    let root = SnapshotBranch {
+        epoch: Epoch::ROOT,
+        shared: 0,
+        merged: None,
+    };
+    let merged = SnapshotBranch {
+        epoch: Epoch::from_parts(2, 9),
+        shared: 17,
+        merged: Some(Position {
+            epoch: Epoch::from_parts(2, 10),
+            offset: 18,
+        }),
+    };
+    let acked = SnapshotEntry {
+        acked: true,
+        origins: vec![position(4)],
+        ..entry(18)
+    };
+    let seen = |offset, age_ms| SnapshotSeen {
+        key: MessageKey::new(&user("bob"), "m0"),
+        offset,
+        age: Duration::from_millis(age_ms),
+    };
+    Snapshot {
+        epoch: position(0).epoch,
+        branches: vec![root, merged],
+        entries: vec![acked, entry(20)],
+        next: 21,
+        acked: 17,
+        floor: 18,
+        seen: vec![seen(17, 90_000), seen(0, 0)],
+    }
+}
+
+pub fn install() -> Install {
+    Install {
+        key: user("bob"),
+        number: 7,
+        holders: vec![holder("n1"), holder("n2")],
+        seq: 300,
+        snapshot: snapshot(),
+    }
+}
+
+pub fn offer() -> Offer {
+    Offer {
+        key: user("bob"),
+        config: config(),
+        seq: 300,
+        tip: position(20),
+    }
+}
+
+pub fn replicate(operation: Operation) -> Request {
+    Request::Replicate {
+        key: user("bob"),
+        number: 7,
+        seq: 301,
+        operation,
+    }
+}
+
+pub fn delivery() -> Delivery {
+    Delivery {
+        user: user("bob"),
+        session: SESSION,
+        nonce: 300,
+        after: position(17),
+        position: position(20),
+        entries: vec![entry(18), entry(20)],
+    }
+}
+
+pub fn envelope(content: Content) -> Envelope {
+    Envelope {
+        to: user("bob"),
+        from: user("alice"),
+        id: "m1".into(),
+        content,
+        ts_ms: 1_732_350_000_123,
+        hops: 2,
+        to_guests: true,
+    }
+}
+
+/// Each with a name; every kind at least once.
+pub fn requests() -> Vec<(&'static str, Request)> {
+    let bob = || user("bob");
+    let append = |previous| {
+        Request::Append(Append {
+            to: bob(),
+            message: message(),
+            previous,
+        })
+    };
+    let register = |resume| Request::Register {
+        user: bob(),
+        session: SESSION,
+        nonce: 300,
+        resume,
+    };
+    let body = Content::Body(message().body);
+    vec![
+        ("envelope", Request::Envelope(envelope(body))),
+        ("notice", Request::Envelope(envelope(Content::Delivered))),
+        ("append", append(None)),
+        ("append behind", append(Some(message().key()))),
+        ("install", Request::Install(Box::new(install()))),
+        ("replicate append", replicate(Operation::Append(entry(21)))),
+        ("replicate ack", replicate(Operation::Ack(position(20)))),
+        (
+            "consent",
+            Request::Consent {
+                generation: Generation(1_732_350_000_123),
+                digest: Digest(0xab),
+            },
+        ),
+        ("offer", Request::Offer(vec![offer()])),
+        ("pull", Request::Pull { key: bob() }),
+        ("register fresh", register(Some(Resume::Fresh))),
+        ("register at", register(Some(Resume::At(position(17))))),
+        ("register unknown", register(Some(Resume::Unknown))),
+        (
+            "unregister",
+            Request::Unregister {
+                user: bob(),
+                session: SESSION,
+            },
+        ),
+        ("deliver", Request::Deliver(delivery())),
+        (
+            "ack",
+            Request::Ack {
+                user: bob(),
+                position: position(20),
+            },
+        ),
+        ("under-replicated", Request::UnderReplicated(300)),
+        (
+            "presence",
+            Request::Presence {
+                users: vec![user("alice"), bob()],
+            },
+        ),
+    ]
+}
+
+/// Each with a name; every outcome and every kind of answer at least once.
+pub fn replies() -> Vec<(&'static str, Reply)> {
+    let reply = |outcome, answer| Reply {
+        seq: 300,
+        outcome,
+        answer,
+    };
+    let done = |answer| reply(Outcome::Done, answer);
+    let bare = |outcome| reply(outcome, Answer::None);
+    let registered = |recovered| {
+        done(Answer::Registered {
+            position: position(17),
+            recovered,
+        })
+    };
+    let consented = |ring| {
+        done(Answer::Consented {
+            ring,
+            members: vec![holder("n1")],
+            offers: vec![offer()],
+            under_replicated: 300,
+        })
+    };
+    let node = |id, weight| RingNode {
+        id: NodeId::new(id).unwrap(),
+        weight,
+    };
+    let pulled = Pulled {
+        config: config(),
+        seq: 300,
+        snapshot: snapshot(),
+    };
+    let accepted = Answer::Accepted {
+        copies: 2,
+        duplicate: true,
+    };
+    vec![
+        ("done", bare(Outcome::Done)),
+        ("offline", bare(Outcome::Offline)),
+        ("unreachable", bare(Outcome::Unreachable)),
+        ("unknown", bare(Outcome::Unknown)),
+        ("not owner", bare(Outcome::NotOwner)),
+        ("busy", bare(Outcome::Busy)),
+        ("out of order", bare(Outcome::OutOfOrder)),
+        ("inbox full", bare(Outcome::InboxFull)),
+        ("diverged", bare(Outcome::Diverged)),
+        ("outdated", reply(Outcome::Outdated, Answer::Number(8))),
+        ("online", done(Answer::Online(vec![true, false]))),
+        ("accepted", done(accepted)),
+        ("registered fresh", registered(None)),
+        ("registered with a gap", registered(Some(false))),
+        ("consented", consented(None)),
+        (
+            "consented with a ring",
+            consented(Some(vec![node("n1", 1), node("n2", 0)])),
+        ),
+        ("consented alone", consented(Some(Vec::new()))),
+        ("pulled", done(Answer::Pulled(Some(Box::new(pulled))))),
+        ("pulled nothing", done(Answer::Pulled(None))),
+        ("may go", done(Answer::MayGo(vec![false, true]))),
+    ]
+}
