@@ -135,6 +135,8 @@ fn the_page_and_its_parts_come_from_here_and_may_reach_the_nodes_only() {
         ("/", "text/html"),
         ("/style.css", "text/css"),
         ("/demo.js", "text/javascript"),
+        ("/cluster.js", "text/javascript"),
+        ("/pane.js", "text/javascript"),
         ("/client.js", "text/javascript"),
         ("/favicon.svg", "image/svg+xml"),
         ("/api/nodes", "application/json"),

@@ -135,6 +135,8 @@ impl Page {
             "/" => respond(HTML, include_str!("page/index.html")),
             "/style.css" => respond(CSS, include_str!("page/style.css")),
             "/demo.js" => respond(SCRIPT, include_str!("page/demo.js")),
+            "/cluster.js" => respond(SCRIPT, include_str!("page/cluster.js")),
+            "/pane.js" => respond(SCRIPT, include_str!("page/pane.js")),
             "/client.js" => respond(SCRIPT, include_str!("page/client.js")),
             "/favicon.svg" => respond(ICON, include_str!("page/favicon.svg")),
             "/api/nodes" => respond(JSON, self.nodes().await.to_string()),

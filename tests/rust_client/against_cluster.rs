@@ -1,4 +1,4 @@
-//! The client and a cluster of three: found from anywhere, moved by a drain, back after a crash.
+//! The client and a cluster of three: found from anywhere, moved by a drain, back after a crash; with qos 0.
 
 use std::collections::HashSet;
 
@@ -6,28 +6,7 @@ use ringpost::client::{Client, Event, Options, Recipient, SendError, SendOptions
 use serde_json::value::RawValue;
 
 use crate::cluster::Cluster;
-use crate::{connected, hasty, message, soon};
-
-/// A user of this cluster that can begin at any of its nodes.
-async fn client(cluster: &Cluster, user: &str) -> Client {
-    let mut options = hasty(user);
-    let mut urls = cluster.urls();
-    let first = urls.remove(0);
-    options.also = urls;
-    Client::connect(&first, options).await.unwrap()
-}
-
-/// A user on a node other than this one.
-async fn client_elsewhere(cluster: &Cluster, node: &str) -> Client {
-    for number in 0.. {
-        let client = client(cluster, &format!("elsewhere{number}")).await;
-        if connected(&client).await != node {
-            return client;
-        }
-        client.close().await;
-    }
-    unreachable!("a node that owns everybody");
-}
+use crate::{connected, message, soon};
 
 #[tokio::test]
 async fn a_user_is_found_from_every_node_and_gets_the_body_as_it_was_written() {
@@ -43,8 +22,8 @@ async fn a_user_is_found_from_every_node_and_gets_the_body_as_it_was_written() {
     }
     assert_eq!((nodes.len(), redirects), (1, 2), "{nodes:?}");
 
-    let bob = client(&cluster, "bob").await;
-    let alice = client_elsewhere(&cluster, nodes.iter().next().unwrap()).await;
+    let bob = cluster.client("bob").await;
+    let alice = cluster.client_not_at(nodes.iter().next().unwrap()).await;
     let body: Box<RawValue> = serde_json::from_str(r#"{"n": 1.0e2,  "x":[]}"#).unwrap();
     let options = SendOptions::at_most_once().id("m1");
     let to = Recipient::user("bob");
@@ -69,9 +48,9 @@ async fn a_user_is_found_from_every_node_and_gets_the_body_as_it_was_written() {
 #[tokio::test]
 async fn a_drain_moves_a_client_that_is_written_to_without_losing_or_repeating_anything() {
     let mut cluster = Cluster::start().await;
-    let bob = client(&cluster, "bob").await;
+    let bob = cluster.client("bob").await;
     let before = connected(&bob).await;
-    let alice = client_elsewhere(&cluster, &before).await;
+    let alice = cluster.client_not_at(&before).await;
     let node = cluster.take(&before);
     let draining = tokio::spawn(async move { node.drain().await });
 
@@ -116,9 +95,9 @@ async fn a_drain_moves_a_client_that_is_written_to_without_losing_or_repeating_a
 #[tokio::test]
 async fn a_client_whose_node_dies_comes_back_at_the_next_one() {
     let mut cluster = Cluster::start().await;
-    let bob = client(&cluster, "bob").await;
+    let bob = cluster.client("bob").await;
     let before = connected(&bob).await;
-    let alice = client_elsewhere(&cluster, &before).await;
+    let alice = cluster.client_not_at(&before).await;
     drop(cluster.take(&before));
     let after = connected(&bob).await;
     assert_ne!(after, before);

@@ -1,4 +1,4 @@
-//! What servers make of the client that do what a real one does rarely, or not yet.
+//! What servers make of the client that do what a real one does rarely.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringpost::client::http;
+use ringpost::client::{Client, http};
 use ringpost::id::NodeId;
 use ringpost::{Config, Node};
 use serde_json::Value;
 
-use crate::soon;
+use crate::{connected, hasty, soon};
 
 pub struct Cluster {
     nodes: Vec<Option<Node>>,
@@ -47,6 +47,55 @@ impl Cluster {
         .await;
     }
 
+    /// Waits until every message that is kept has all its copies.
+    pub async fn copied(&self) {
+        soon("all copies are made", async {
+            for node in self.nodes.iter().flatten() {
+                while missing_copies(&node.ready().admin).await > 0 {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// A user who can begin at any of the nodes.
+    pub async fn client(&self, user: &str) -> Client {
+        let mut options = hasty(user);
+        let mut urls = self.urls();
+        let first = urls.remove(0);
+        options.also = urls;
+        Client::connect(&first, options).await.unwrap()
+    }
+
+    /// A user on this node.
+    pub async fn client_at(&self, node: &str) -> Client {
+        self.client_where(|at| at == node).await
+    }
+
+    /// A user on another node than this one.
+    pub async fn client_not_at(&self, node: &str) -> Client {
+        self.client_where(|at| at != node).await
+    }
+
+    async fn client_where(&self, fits: impl Fn(&str) -> bool) -> Client {
+        for number in 0..200 {
+            let client = self.client(&format!("user{number}")).await;
+            if fits(&connected(&client).await) {
+                return client;
+            }
+            client.close().await;
+        }
+        panic!("200 users, and none of them there");
+    }
+
+    /// Where the clients of this node connect.
+    pub fn url_of(&self, id: &str) -> String {
+        let mut nodes = self.nodes.iter().flatten();
+        let node = nodes.find(|node| node.ready().id.as_str() == id);
+        node.expect("it runs").ready().url.clone()
+    }
+
     /// Of the nodes that run.
     pub fn urls(&self) -> Vec<String> {
         let nodes = self.nodes.iter().flatten();
@@ -61,10 +110,21 @@ impl Cluster {
     }
 }
 
-async fn alive_for(admin: &str) -> usize {
+/// The members that are alive and stay, as this node sees them.
+async fn members_for(admin: &str) -> Vec<Value> {
     let answer = http::get(&admin.parse().unwrap(), "/v1/cluster").await;
-    let cluster: Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
-    let members = cluster["members"].as_array().unwrap();
-    let alive = |member: &&Value| member["state"] == "alive" && member["draining"] == false;
-    members.iter().filter(alive).count()
+    let mut cluster: Value = serde_json::from_slice(&answer.unwrap().body).unwrap();
+    let mut members = std::mem::take(cluster["members"].as_array_mut().unwrap());
+    members.retain(|member| member["state"] == "alive" && member["draining"] == false);
+    members
+}
+
+async fn alive_for(admin: &str) -> usize {
+    members_for(admin).await.len()
+}
+
+async fn missing_copies(admin: &str) -> u64 {
+    let members = members_for(admin).await;
+    let missing = members.iter().map(|m| m["under_replicated"].as_u64());
+    missing.map(Option::unwrap).sum()
 }

@@ -1,9 +1,11 @@
-//! The Rust client, against servers that follow a script and against a cluster of real nodes.
+//! The Rust client, against servers that follow a script and against clusters of real nodes.
 #![allow(clippy::unwrap_used)]
 
 mod against_cluster;
 mod against_script;
 mod cluster;
+mod kept;
+mod proxy;
 mod script;
 
 use std::time::Duration;

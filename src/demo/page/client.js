@@ -1,20 +1,20 @@
 // A client of Ringpost's JSON protocol for browsers, as small as it can be and still do everything
-// that a node may ask of it: follow redirects, move without a gap, come back after a loss.
+// that a node may ask of it: follow redirects, resume where it was, repeat what has no receipt, ack.
 
 /** Full jitter: before attempt n a random time up to BACKOFF_MS * 2^n, but at most BACKOFF_MAX_MS. */
 const BACKOFF_MS = 250;
 const BACKOFF_MAX_MS = 5000;
-/** A connection that has not brought its first message by then has failed. */
-const CONNECT_TIMEOUT_MS = 5000;
+/** A connection that is not welcomed by then has failed; a node gives up waiting after 10 s. */
+const CONNECT_TIMEOUT_MS = 12000;
 const PING_INTERVAL_MS = 3000;
 /** A node that does not answer for so long is gone. */
 const PONG_TIMEOUT_MS = 8000;
-/** After a move, the old connection stays for receipts that are still on their way. */
-const RETIRE_MS = 1000;
-/** Messages written while there is no connection; more are refused. */
-const QUEUE_MAX = 100;
-/** (from, id) of so many messages are remembered, to drop repeats. */
-const SEEN_MAX = 500;
+/** An ack waits so long for more to ack: one speaks for all before it. */
+const ACK_DELAY_MS = 200;
+/** Messages without a receipt; more are refused. */
+const PENDING_MAX = 200;
+/** (from, id) of so many messages are remembered, to drop repeats; more than can come again: a guess. */
+const SEEN_MAX = 2000;
 /** Close codes after which a client does not come back. */
 const isFinal = (code) => [1000, 1002, 1007, 1009].includes(code) || code >= 4500;
 
@@ -29,21 +29,28 @@ export class Client {
   #failures = 0;
   #failed = new Set(); // ids of nodes that could not be reached since the last welcome
   #numbers = 0;
-  #queue = [];
+  #pending = new Map(); // id to {message, since} of what has no receipt, in the order of sending
   #seen = new Set();
+  #position = null; // {epoch, offset}: everything up to there has arrived
+  #shown = null; // the position of the last message that the program was given
+  #ackTimer = null;
   #closed = false;
 
   /**
    * @param user the user id
    * @param nodes a function that gives the nodes as [{id, url}]
    * @param events functions: log(text, kind), state(node or null), receipt(id, {status, …}),
-   *   message(message), presence({user: bool}), latency(ms)
+   *   delivered(id), message(message), presence({user: bool}), latency(ms)
    */
   constructor(user, nodes, events) {
     this.#user = user;
     this.#nodes = nodes;
     this.#events = events;
     this.#ticker = setInterval(() => this.#ping(), PING_INTERVAL_MS);
+  }
+
+  get user() {
+    return this.#user;
   }
 
   get node() {
@@ -68,21 +75,41 @@ export class Client {
     this.#open(`${node.url}/ws?user=${encodeURIComponent(this.#user)}`);
   }
 
-  /** Ends for good. */
-  close() {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    clearInterval(this.#ticker);
-    for (const link of [this.#attempt, this.#session]) link?.socket.close(1000);
+  /** Leaves where it is, and starts again as `connect`, from where it was. */
+  reconnect(id) {
+    this.#hangUp();
+    this.#events.state(null);
+    this.connect(id);
   }
 
-  /** Sends a message, now or as soon as there is a connection; returns its id. */
+  /** Ends for good. What has no receipt is not repeated any more. */
+  close() {
+    this.#closed = true;
+    clearInterval(this.#ticker);
+    this.#hangUp();
+    for (const id of this.#pending.keys()) this.#fail(id, "unknown", "left before the receipt");
+  }
+
+  #hangUp() {
+    clearTimeout(this.#timer);
+    this.#ack();
+    for (const link of [this.#attempt, this.#session]) this.#drop(link);
+    this.#attempt = this.#session = null;
+  }
+
+  /**
+   * Sends a message, now or as soon as there is a connection, and again on every new one until its
+   * receipt is there; returns its id.
+   */
   send(user, body) {
     const id = crypto.randomUUID();
-    const message = { type: "send", id, to: { user }, body, qos: 0 };
-    if (this.#session) this.#transmit(message);
-    else if (this.#queue.length < QUEUE_MAX) this.#queue.push(message);
-    else queueMicrotask(() => this.#fail(id, "queue_full", "too many messages wait already"));
+    if (this.#pending.size >= PENDING_MAX) {
+      queueMicrotask(() => this.#fail(id, "queue_full", "too many messages wait already"));
+      return id;
+    }
+    const message = { type: "send", id, to: { user }, body, notify: true };
+    this.#pending.set(id, { message, since: performance.now() });
+    this.#say(message);
     return id;
   }
 
@@ -91,9 +118,10 @@ export class Client {
     this.#say({ type: "presence", id: `p${++this.#numbers}`, users });
   }
 
-  #open(url) {
-    this.#attempt?.socket.close(1000);
-    const link = { url, at: this.#nameOf(url), node: null, pending: new Map(), heard: 0, pings: new Map() };
+  #open(address) {
+    this.#drop(this.#attempt);
+    const url = this.#withPosition(address);
+    const link = { at: this.#nameOf(url), node: null, heard: 0, pings: new Map() };
     this.#attempt = link;
     try {
       link.socket = new WebSocket(url, "ringpost.v1.json");
@@ -103,15 +131,12 @@ export class Client {
       this.#attempt = null;
       return this.#retry();
     }
-    const timeout = setTimeout(() => this.#lost(link, 1006), CONNECT_TIMEOUT_MS);
+    link.timeout = setTimeout(() => this.#lost(link, 1006), CONNECT_TIMEOUT_MS);
     link.socket.onmessage = (event) => {
-      clearTimeout(timeout);
+      clearTimeout(link.timeout);
       this.#hear(link, JSON.parse(event.data));
     };
-    link.socket.onclose = (event) => {
-      clearTimeout(timeout);
-      this.#lost(link, event.code);
-    };
+    link.socket.onclose = (event) => this.#lost(link, event.code);
   }
 
   #hear(link, message) {
@@ -122,9 +147,11 @@ export class Client {
       case "redirect":
         return this.#redirect(link, message);
       case "message":
-        return this.#message(message);
+        return this.#message(link, message);
       case "receipt":
         return this.#receipt(link, message);
+      case "delivered":
+        return this.#events.delivered(message.id);
       case "presence":
         return this.#events.presence(message.online);
       case "pong": {
@@ -138,20 +165,28 @@ export class Client {
     }
   }
 
-  #welcome(link, { node }) {
+  #welcome(link, { node, epoch, offset, recovered }) {
     const before = this.#session;
     link.node = node;
     this.#session = link;
     this.#attempt = null;
     this.#failures = 0;
     this.#failed.clear();
-    this.#events.log(
-      before ? `welcome at ${node}; the connection to ${before.node} can go` : `welcome at ${node}`,
-      "good",
-    );
+    const resumed = recovered ? `, resumed at ${offset}` : "";
+    const gone = before ? `; the connection to ${before.node} can go` : "";
+    this.#events.log(`welcome at ${node}${resumed}${gone}`, "good");
+    if (recovered === false) {
+      this.#events.log(`${node} cannot tell what came since, or it is gone (recovered: false)`, "bad");
+    }
+    this.#drop(before);
+    this.#advance({ epoch, offset });
+    // First what has no receipt, in its order and under the same ids; what is new comes after it.
+    const repeats = this.#pending.size;
+    if (repeats) this.#events.log(`sending what has no receipt: ${repeats}`, "quiet");
+    for (const { message } of this.#pending.values()) this.#say(message);
+    // The last ack may have been lost with its connection.
+    this.#ack();
     this.#events.state(node);
-    if (before) this.#retire(before);
-    for (const message of this.#queue.splice(0)) this.#transmit(message);
     this.#ping();
   }
 
@@ -161,7 +196,6 @@ export class Client {
       // Before the welcome: this node does not own the user. Its close (4307) follows.
       if (link !== this.#attempt) return;
       this.#events.log(`landed on ${link.at}, which said: your owner is ${to}; sent on to ${to}`, "move");
-      this.#attempt = null;
       return this.#open(url);
     }
     const why = reason === "drain" ? "I am stopping" : "the ring has changed";
@@ -171,30 +205,46 @@ export class Client {
     this.#timer = setTimeout(() => this.#open(url), after);
   }
 
-  #message(message) {
-    // A user who is moving has two connections for a moment, and both are served.
+  #message(link, message) {
+    // A user who is moving has two connections for a moment, and only one is in order.
+    if (link !== this.#session) return;
     const name = JSON.stringify([message.from, message.id]);
-    if (this.#seen.has(name)) return;
-    this.#seen.add(name);
-    if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.values().next().value);
-    this.#events.message(message);
+    if (!this.#seen.has(name)) {
+      this.#seen.add(name);
+      if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.values().next().value);
+      this.#events.message(message);
+    }
+    if (message.epoch === undefined) return; // not kept
+    this.#advance(message);
+    this.#shown = this.#position;
+    this.#ackTimer ??= setTimeout(() => this.#ack(), ACK_DELAY_MS);
+  }
+
+  /** Everything up to this position is here: where the next connection goes on. */
+  #advance({ epoch, offset }) {
+    const at = this.#position;
+    if (at?.epoch !== epoch || at.offset < offset) this.#position = { epoch, offset };
+  }
+
+  #ack() {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = null;
+    if (this.#shown) this.#say({ type: "ack", stream: "inbox", ...this.#shown });
   }
 
   #receipt(link, receipt) {
-    const since = link.pending.get(receipt.id);
-    link.pending.delete(receipt.id);
-    this.#events.receipt(receipt.id, { ...receipt, ms: since && performance.now() - since });
-    if (link.retired && link.pending.size === 0) link.socket.close(1000);
+    const sent = this.#pending.get(receipt.id);
+    if (!sent) return; // it was repeated, and has had one
+    this.#pending.delete(receipt.id);
+    if (receipt.duplicate) {
+      this.#events.log(`${link.at} had a message already: the repeat was recognised`, "quiet");
+    }
+    this.#events.receipt(receipt.id, { ...receipt, ms: performance.now() - sent.since });
   }
 
   /** The connection has ended, or is treated as if it had. */
   #lost(link, code) {
-    link.socket.onclose = link.socket.onmessage = null;
-    link.socket.close();
-    // With qos 0 nobody can say whether they arrived, and a repeat might arrive twice.
-    for (const id of link.pending.keys()) {
-      this.#fail(id, "unknown", "the connection was lost before the receipt");
-    }
+    this.#drop(link);
     if (link === this.#attempt) {
       this.#attempt = null;
       this.#failed.add(link.at);
@@ -202,7 +252,6 @@ export class Client {
       this.#retry();
     } else if (link === this.#session) {
       this.#session = null;
-      if (this.#closed) return;
       this.#failed.add(link.at);
       this.#events.state(null);
       this.#events.log(`the connection to ${link.node} ended (${code})`, "bad");
@@ -218,15 +267,12 @@ export class Client {
     this.#timer = setTimeout(() => this.connect(), Math.random() * most);
   }
 
-  #retire(link) {
-    link.retired = true;
-    if (link.pending.size === 0) link.socket.close(1000);
-    else setTimeout(() => link.socket.close(1000), RETIRE_MS);
-  }
-
-  #transmit(message) {
-    this.#session.pending.set(message.id, performance.now());
-    this.#say(message);
+  /** Ends a connection that nothing more is wanted from. */
+  #drop(link) {
+    if (!link) return;
+    clearTimeout(link.timeout);
+    link.socket.onclose = link.socket.onmessage = null;
+    link.socket.close(1000);
   }
 
   #say(message) {
@@ -247,6 +293,13 @@ export class Client {
 
   #fail(id, code, message) {
     this.#events.receipt(id, { status: "failed", error: { code, message } });
+  }
+
+  /** The address with the present position, instead of any that it has. */
+  #withPosition(address) {
+    const url = new URL(address);
+    for (const [name, value] of Object.entries(this.#position ?? {})) url.searchParams.set(name, value);
+    return url.href;
   }
 
   #nameOf(url) {
