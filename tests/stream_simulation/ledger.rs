@@ -1,0 +1,124 @@
+//! All messages that were ever sent, what their senders were told, and who has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One message, however often it was sent.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what has become of it is no one state"
+)]
+pub struct Sent {
+    pub id: String,
+    /// The client that sends it; of it, the order is kept.
+    pub client: usize,
+    pub from: usize,
+    pub to: usize,
+    pub notify: bool,
+    pub attempts: u32,
+    pub accepted: bool,
+    /// Its sender was told that it was never kept, and has not sent it again.
+    pub refused: bool,
+    /// It was sent again after somebody said that nobody knows: it may stand behind later ones.
+    pub unordered: bool,
+    /// Clients that have it.
+    pub received: BTreeSet<usize>,
+    /// A client has acked it.
+    pub acked: bool,
+    pub delivered: u32,
+}
+
+#[derive(Default)]
+pub struct Ledger {
+    pub messages: Vec<Sent>,
+    by_id: BTreeMap<String, usize>,
+    /// The first thing that must not be.
+    pub wrong: Option<String>,
+}
+
+impl Ledger {
+    pub fn fail(&mut self, text: String) {
+        self.wrong.get_or_insert(text);
+    }
+
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// A client makes a message.
+    pub fn make(&mut self, client: usize, from: usize, to: usize, notify: bool) -> usize {
+        let number = self.messages.len();
+        let id = format!("c{client}-{number}");
+        self.by_id.insert(id.clone(), number);
+        self.messages.push(Sent {
+            id,
+            client,
+            from,
+            to,
+            notify,
+            attempts: 0,
+            accepted: false,
+            refused: false,
+            unordered: false,
+            received: BTreeSet::new(),
+            acked: false,
+            delivered: 0,
+        });
+        number
+    }
+
+    pub fn is_sent(&mut self, number: usize) {
+        let message = &mut self.messages[number];
+        message.attempts += 1;
+        message.refused = false;
+    }
+
+    pub fn is_accepted(&mut self, number: usize, copies: u64, replicas: usize) {
+        let message = &mut self.messages[number];
+        message.accepted = true;
+        if !(1..=replicas as u64).contains(&copies) {
+            self.fail(format!("{} copies of {}", copies, self.messages[number].id));
+        }
+    }
+
+    /// Its sender was told that it was not kept.
+    pub fn is_refused(&mut self, number: usize, code: &str) {
+        let message = &mut self.messages[number];
+        // Of one that was sent before, on another connection, nobody knows.
+        if message.attempts == 1 {
+            message.refused = true;
+            if !message.received.is_empty() {
+                let text = format!("{} was received, and then refused: {code}", message.id);
+                self.fail(text);
+            }
+        }
+    }
+
+    /// A client has received something that says it is that message. Says whether it is news.
+    pub fn is_received(&mut self, number: usize, client: usize, user: usize, body: usize) -> bool {
+        let message = &mut self.messages[number];
+        if message.to != user || body != number || message.attempts == 0 {
+            let text = format!("client {client} has {} wrongly: {message:?}", message.id);
+            self.fail(text);
+            return false;
+        }
+        if message.refused {
+            let text = format!("{} was refused, and arrived", message.id);
+            self.fail(text);
+            return false;
+        }
+        message.received.insert(client)
+    }
+
+    pub fn is_delivered(&mut self, id: &str, by: &str) {
+        let Some(number) = self.find(id) else {
+            return self.fail(format!("a notice of {id}, which nobody has sent"));
+        };
+        let message = &mut self.messages[number];
+        message.delivered += 1;
+        if !message.notify || !message.acked || by != format!("u{}", message.to) {
+            let text = format!("a notice by {by} that nobody has waited for: {message:?}");
+            self.fail(text);
+        }
+    }
+}

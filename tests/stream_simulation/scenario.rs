@@ -1,0 +1,219 @@
+//! What happens to a cluster, as data.
+
+use std::fmt;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+
+/// A microsecond; all times of the simulation are in these.
+pub const MS: u64 = 1_000;
+/// A second.
+pub const SECOND: u64 = 1_000 * MS;
+
+/// One thing that goes wrong, or is done to the cluster. A node is named by the number of its
+/// machine.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// A node ends without a word, and starts again after a while, or never.
+    Crash {
+        machine: usize,
+        /// Others hear nothing of its connections' end: it lost its power.
+        silent: bool,
+        restart: Option<u64>,
+    },
+    /// A node does nothing for a while.
+    Pause { machine: usize, time: u64 },
+    /// The streams from one node to another break.
+    Break { from: usize, to: usize },
+    /// Everything from one node to another takes that long for a while.
+    Slow {
+        from: usize,
+        to: usize,
+        latency: u64,
+        time: u64,
+    },
+    /// Nothing passes from these nodes to those for a while.
+    Block {
+        ways: Vec<(usize, usize)>,
+        time: u64,
+    },
+    /// Somebody takes a node for dead that is not.
+    FalseDown { machine: usize },
+    /// A node starts on a machine that has none.
+    Start { machine: usize },
+    /// A node is asked to stop.
+    Drain { machine: usize },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash {
+                machine,
+                silent,
+                restart,
+            } => {
+                let how = if *silent {
+                    "loses its power"
+                } else {
+                    "crashes"
+                };
+                write!(f, "m{machine} {how}")?;
+                restart.map_or(Ok(()), |after| {
+                    write!(f, ", and starts again after {} ms", after / MS)
+                })
+            }
+            Self::Pause { machine, time } => write!(f, "m{machine} pauses for {} ms", time / MS),
+            Self::Break { from, to } => write!(f, "the stream from m{from} to m{to} breaks"),
+            Self::Slow {
+                from,
+                to,
+                latency,
+                time,
+            } => write!(
+                f,
+                "from m{from} to m{to} all takes {} ms, for {} ms",
+                latency / MS,
+                time / MS
+            ),
+            Self::Block { ways, time } => write!(f, "{ways:?} are cut for {} ms", time / MS),
+            Self::FalseDown { machine } => write!(f, "m{machine} is taken for dead"),
+            Self::Start { machine } => write!(f, "m{machine} starts"),
+            Self::Drain { machine } => write!(f, "m{machine} drains"),
+        }
+    }
+}
+
+/// A cluster, its clients, and what happens to them.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Machines that run a node from the start; others may join.
+    pub nodes: usize,
+    pub machines: usize,
+    pub replicas: usize,
+    pub users: usize,
+    /// Entries of one inbox.
+    pub inbox_max: usize,
+    /// After this a message without an outcome is given up.
+    pub request_timeout: u64,
+    /// A node is killed only when nothing is lost with it.
+    pub careful: bool,
+    /// Nodes may be taken for dead that are not.
+    pub splits: bool,
+    /// When the last fault is over, at the latest.
+    pub end: u64,
+    pub faults: Vec<(u64, Fault)>,
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} nodes, {} replicas, {} users, inboxes of {}, careful: {}, splits: {}",
+            self.nodes, self.replicas, self.users, self.inbox_max, self.careful, self.splits
+        )?;
+        for (at, fault) in &self.faults {
+            write!(f, "\n    {:>6} ms: {fault}", at / MS)?;
+        }
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// Any.
+    pub fn random(rng: &mut StdRng) -> Self {
+        let nodes = rng.random_range(3..=7);
+        let machines = nodes + rng.random_range(0..=2);
+        let splits = rng.random_bool(0.4);
+        let careful = rng.random_bool(0.8);
+        let end = rng.random_range(12..=40) * SECOND;
+        let mut scenario = Self {
+            nodes,
+            machines,
+            replicas: *[1, 2, 2, 2, 2, 2, 2, 3, 3].choose(rng).unwrap_or(&2),
+            users: rng.random_range(8..=30),
+            inbox_max: if rng.random_bool(0.15) { 8 } else { 10_000 },
+            request_timeout: *[15, 15, 5].choose(rng).unwrap_or(&15) * SECOND,
+            careful,
+            splits,
+            end,
+            faults: Vec::new(),
+        };
+        let mut at = rng.random_range(2 * SECOND..5 * SECOND);
+        for machine in nodes..machines {
+            let at = rng.random_range(2 * SECOND..end);
+            scenario.faults.push((at, Fault::Start { machine }));
+        }
+        // Faults come in groups: what is hard is what happens at once.
+        while at < end {
+            for _ in 0..rng.random_range(1..=3) {
+                let fault = scenario.fault(rng);
+                scenario.faults.push((at, fault));
+                at += rng.random_range(0..1500 * MS);
+            }
+            at += rng.random_range(0..6 * SECOND);
+        }
+        scenario.faults.sort_by_key(|(at, _)| *at);
+        scenario.faults.retain(|(at, _)| *at < end);
+        scenario
+    }
+
+    fn fault(&self, rng: &mut StdRng) -> Fault {
+        let machine = rng.random_range(0..self.machines);
+        let to = (machine + rng.random_range(1..self.machines)) % self.machines;
+        let kinds = if self.splits { 13 } else { 8 };
+        match rng.random_range(0..kinds) {
+            0 | 1 => Fault::Crash {
+                machine,
+                silent: rng.random(),
+                restart: match rng.random_range(0..4) {
+                    0 => None,
+                    1 | 2 => Some(rng.random_range(0..300 * MS)),
+                    _ => Some(rng.random_range(0..9 * SECOND)),
+                },
+            },
+            2 => Fault::Pause {
+                machine,
+                time: rng.random_range(300 * MS..1500 * MS),
+            },
+            3 => Fault::Break { from: machine, to },
+            4 => Fault::Slow {
+                from: machine,
+                to,
+                latency: rng.random_range(20 * MS..600 * MS),
+                time: rng.random_range(0..4 * SECOND),
+            },
+            5 => Fault::Block {
+                ways: vec![(machine, to), (to, machine)],
+                time: rng.random_range(0..1500 * MS),
+            },
+            6 => Fault::Start { machine },
+            7 => Fault::Drain { machine },
+            8 => Fault::Pause {
+                machine,
+                time: rng.random_range(3 * SECOND..8 * SECOND),
+            },
+            9 | 10 => Fault::FalseDown { machine },
+            _ => self.partition(rng),
+        }
+    }
+
+    fn partition(&self, rng: &mut StdRng) -> Fault {
+        let mut order: Vec<usize> = (0..self.machines).collect();
+        order.shuffle(rng);
+        let (some, others) = order.split_at(rng.random_range(1..self.machines));
+        let mut ways: Vec<(usize, usize)> = Vec::new();
+        let both = rng.random_bool(0.7);
+        for a in some {
+            for b in others {
+                ways.push((*a, *b));
+                if both {
+                    ways.push((*b, *a));
+                }
+            }
+        }
+        let time = rng.random_range(500 * MS..9 * SECOND);
+        Fault::Block { ways, time }
+    }
+}
