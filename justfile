@@ -32,9 +32,13 @@ test:
 faults:
     .ci/run tools faults
 
-# The membership simulation with many seeds, in a release build.
+# The simulations of membership and of streams with many seeds, in a release build.
 simulation runs="1000":
     RINGPOST_SIM_RUNS={{runs}} .ci/run simulation
+
+# Crashes, restarts, joins and partitions under load, for many rounds, in a release build.
+chaos rounds="8":
+    RINGPOST_CHAOS_ROUNDS={{rounds}} .ci/run tools chaos
 
 # Runs every benchmark once.
 bench:
