@@ -72,7 +72,8 @@ impl ErrorCode {
             Self::Unsupported => "this server does not support that",
             Self::Offline => "the user has no session",
             Self::Unreachable => {
-                "the user's node could not be reached; nothing was delivered or kept"
+                "the user's node, or enough nodes to keep it, could not be reached; nothing was \
+                 delivered or kept"
             }
             Self::Unknown => "no answer in time; it may or may not have been delivered",
             Self::InboxFull => "the recipient's inbox is full",

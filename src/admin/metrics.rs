@@ -15,6 +15,29 @@ pub(super) fn render(dispatch: &Dispatch) -> String {
     gauge(&mut text, "sessions", "Sessions on this node.", sessions);
     let help = "Sessions elsewhere of users that this node owns.";
     gauge(&mut text, "guests", help, guests);
+    let (copies, owned, bytes) = dispatch.stream_counts();
+    gauge(
+        &mut text,
+        "streams_held",
+        "Streams of which this node has a copy.",
+        copies,
+    );
+    gauge(
+        &mut text,
+        "streams_owned",
+        "Streams that this node owns.",
+        owned,
+    );
+    let help = "Bytes of kept messages on this node, copies included, as of seconds ago.";
+    gauge(&mut text, "inbox_bytes", help, bytes);
+    let help = "Streams of this node with fewer copies than they should have, or being taken over.";
+    sample(
+        &mut text,
+        "under_replicated",
+        "gauge",
+        help,
+        dispatch.under_replicated(),
+    );
     let topology = dispatch.topology();
     let members = &topology.view.members;
     let alive = members.iter().filter(|m| m.state == MemberState::Alive);

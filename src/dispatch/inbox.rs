@@ -286,7 +286,9 @@ impl Dispatch {
                 }
                 Receipt::Failed(outcome) => {
                     let code = self.error_of(outcome).unwrap_or(ErrorCode::Unknown);
-                    sender.free(&id);
+                    if code != ErrorCode::Unknown {
+                        sender.free(&id);
+                    }
                     reply::failed(&id, code, code.message())
                 }
             };

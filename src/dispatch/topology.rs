@@ -109,7 +109,7 @@ impl Dispatch {
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, true);
         });
-        super::locked(&self.waiting).retain(|node, _| !gone(node));
+        self.expect_reports(&old, &new);
         for link in old.links() {
             let kept = new.link(link.node());
             if kept.is_none_or(|kept| !Arc::ptr_eq(kept, link)) {

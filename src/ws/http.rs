@@ -311,6 +311,9 @@ impl Answer<'_> {
         }
         let query = Query::parse(head.query())?;
         let user = query.user.ok_or_else(no_user)?;
+        if !self.server.dispatch.has_joined() {
+            return Err(Rejection::new(503, STARTING));
+        }
         let topology = self.server.dispatch.topology();
         let view = &topology.view;
         let owner = topology

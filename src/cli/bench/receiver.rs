@@ -11,8 +11,10 @@ use super::role::Role;
 use super::stats::Stats;
 use super::timeline::Timeline;
 
-/// After how many messages they are acknowledged.
+/// After how many messages they are acknowledged …
 const ACK_EVERY: u32 = 64;
+/// … or after how long, if fewer come, so that no inbox fills up with what was read.
+const ACK_AFTER_US: u64 = 100_000;
 
 /// Takes what comes down, and acknowledges it where it has a position.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Receiver {
     position: Option<Position>,
     /// Messages with a position since the last acknowledgement.
     unacknowledged: u32,
+    /// When these are acknowledged at the latest.
+    ack_at_us: Option<u64>,
 }
 
 impl Receiver {
@@ -35,6 +39,7 @@ impl Receiver {
             arrivals: Arrivals::new(pairing),
             position: None,
             unacknowledged: 0,
+            ack_at_us: None,
         }
     }
 
@@ -69,6 +74,7 @@ impl Receiver {
             });
         }
         self.unacknowledged = 0;
+        self.ack_at_us = None;
     }
 }
 
@@ -83,6 +89,7 @@ impl Role for Receiver {
             self.position = position;
         }
         self.unacknowledged = 0;
+        self.ack_at_us = None;
     }
 
     fn closed(&mut self, _: &mut Stats) {}
@@ -104,6 +111,7 @@ impl Role for Receiver {
         };
         if let Some((epoch, offset)) = position {
             self.advance(epoch, *offset);
+            self.ack_at_us.get_or_insert(now_us + ACK_AFTER_US);
             if self.unacknowledged >= ACK_EVERY {
                 self.acknowledge(output);
             }
@@ -120,12 +128,15 @@ impl Role for Receiver {
         }
     }
 
-    fn fill(&mut self, _: u64, _: &mut Stats, _: &mut Vec<u8>) -> bool {
+    fn fill(&mut self, now_us: u64, _: &mut Stats, output: &mut Vec<u8>) -> bool {
+        if self.ack_at_us.is_some_and(|at_us| at_us <= now_us) {
+            self.acknowledge(output);
+        }
         false
     }
 
     fn wake_at_us(&self, _: u64) -> Option<u64> {
-        None
+        self.ack_at_us
     }
 
     fn is_settled(&self) -> bool {
@@ -178,6 +189,22 @@ mod tests {
         let mut output = Vec::new();
         receiver.handle(&message, time_us + 7, stats, &mut output);
         output
+    }
+
+    #[test]
+    fn what_came_is_acknowledged_after_a_while_even_if_it_was_little() {
+        let (mut receiver, mut stats) = (receiver(), Stats::default());
+        receiver.opened(None);
+        take(&mut receiver, &mut stats, (1, 0), Some(("e", 1)));
+        let at_us = receiver.wake_at_us(0).unwrap();
+        take(&mut receiver, &mut stats, (1, 1), Some(("e", 2)));
+        assert_eq!(receiver.wake_at_us(0), Some(at_us));
+        let mut output = Vec::new();
+        receiver.fill(at_us - 1, &mut stats, &mut output);
+        assert!(output.is_empty());
+        receiver.fill(at_us, &mut stats, &mut output);
+        assert!(!output.is_empty());
+        assert_eq!(receiver.wake_at_us(at_us), None);
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub struct Log {
     pub(super) acked: u64,
     pub(super) floor: u64,
     pub(super) seen: SeenIds,
+    /// When an entry last grew too old that nobody had acked.
+    lost_at: Option<Duration>,
     waiting: Total,
     kept: Total,
 }
@@ -164,6 +166,7 @@ impl Log {
             acked: 0,
             floor: 1,
             seen: SeenIds::default(),
+            lost_at: None,
             waiting: Total::default(),
             kept: Total::default(),
         }
@@ -203,6 +206,14 @@ impl Log {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.seen.len() == 0
+    }
+
+    /// Whether something was lost by age not longer ago than entries are kept: who comes back with a
+    /// position from before that has to hear of it.
+    #[must_use]
+    pub fn remembers_loss(&self, now: Duration, limits: &LogLimits) -> bool {
+        let until = now.saturating_sub(limits.age_max);
+        self.lost_at.is_some_and(|at| at >= until)
     }
 
     /// What is known of this message, if it has been here.
@@ -368,6 +379,7 @@ impl Log {
                     self.kept.take(&entry);
                 } else {
                     self.waiting.take(&entry);
+                    self.lost_at = Some(now);
                     lost += 1;
                 }
                 self.floor = self.floor.max(entry.offset + 1);

@@ -155,13 +155,15 @@ impl<T> Streams<T> {
             };
             let expired = copy.log.expire(ctx.now, &ctx.config.limits);
             bytes += copy.log.size().1;
+            let log = &copy.log;
+            let needed = !log.is_empty() || log.remembers_loss(ctx.now, &ctx.config.limits);
             match &stream.role {
                 Role::Owner(owner) => {
                     lost += expired;
-                    !(copy.log.is_empty() && owner.is_idle() && !subscribed(key))
+                    needed || !owner.is_idle() || subscribed(key)
                 }
                 Role::Taking(_) => true,
-                Role::Held(held) => !copy.log.is_empty() || ctx.now < held.touched + EMPTY_AFTER,
+                Role::Held(held) => needed || ctx.now < held.touched + EMPTY_AFTER,
             }
         });
         self.bytes = bytes;

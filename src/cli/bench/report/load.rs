@@ -160,6 +160,12 @@ impl LoadReport {
         if delivered == 0 {
             return Err("no message was delivered".to_owned());
         }
+        if self.measured.accepted == 0 && !self.interrupted {
+            return Err(format!(
+                "no message was accepted after the warm-up{}",
+                listed(" (", &self.failures, ")")
+            ));
+        }
         if lost + repeated + out_of_order > 0 {
             return Err(format!(
                 "{lost} messages were lost, {repeated} repeated, {out_of_order} out of order"
