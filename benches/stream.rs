@@ -10,7 +10,8 @@ use ringpost::core::consent::Consents;
 use ringpost::core::peer::{Answer, Outcome, Request};
 use ringpost::core::ring::Seed;
 use ringpost::core::stream::{
-    About, Context, Epoch, Holder, Log, LogLimits, Message, Output, Position, StreamConfig, Streams,
+    About, Context, Epoch, Holder, Log, LogLimits, Message, Output, Position, Room, StreamConfig,
+    Streams,
 };
 use ringpost::core::view::{Member, MemberState, View};
 use ringpost::id::{Generation, NodeId, UserId};
@@ -72,14 +73,14 @@ impl Node {
     }
 
     fn with<R>(&mut self, f: impl FnOnce(&mut Streams<u64>, &Context<'_>) -> R) -> R {
-        let has_room = |_: &NodeId| true;
+        let room = |_: &NodeId| Room::Free;
         let ctx = Context {
             now: Duration::from_secs(1),
             view: &self.view,
             number: 1,
             consents: &self.consents,
             config: &CONFIG,
-            has_room: &has_room,
+            room: &room,
         };
         f(&mut self.streams, &ctx)
     }

@@ -130,6 +130,11 @@ pub struct InboxConfig {
     pub node_bytes_max: usize,
 }
 
+impl InboxConfig {
+    /// Largest [`Self::bytes_max`].
+    pub const BYTES_MAX: usize = 16 * 1024 * 1024;
+}
+
 impl Default for InboxConfig {
     fn default() -> Self {
         Self {

@@ -176,6 +176,14 @@ impl InboxConfig {
     fn check(&self, limits: &Limits) -> Checked {
         at_least("max-inbox-messages", self.messages_max, 1)?;
         limits.holds_one_message("max-inbox-bytes", self.bytes_max)?;
+        if self.bytes_max > InboxConfig::BYTES_MAX {
+            let reason = format!(
+                "it must be at most {}: a whole inbox, and as much that is acked, goes to another \
+                 node in one message",
+                InboxConfig::BYTES_MAX
+            );
+            return refuse("max-inbox-bytes", self.bytes_max, reason);
+        }
         keeping("inbox-age", self.age_max)?;
         keeping("dedupe-window", self.dedupe_window)?;
         at_least("max-dedupe-ids", self.dedupe_ids_max, 1)?;

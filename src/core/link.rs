@@ -1,7 +1,12 @@
 //! The queue to one peer: what waits, what was sent and is not answered yet, and what becomes of
 //! both when the connection breaks or the time is over.
 //!
-//! A request waits while the connection is down or the window is full. Once sent it is never sent
+//! There are two lines. Messages of clients wait while the window is full; what nodes need of each
+//! other to answer them (copies, consents, deliveries, registrations) does not count in the window and
+//! goes first. Otherwise two nodes whose windows are full of messages would wait for each other's
+//! copies for ever.
+//!
+//! A request waits while the connection is down or, if it is a message, the window is full. Once sent it is never sent
 //! again (qos 0 is at most once): when the connection breaks under it, its outcome is
 //! [`Outcome::Unknown`]. What was not yet sent can be routed anew by whoever put it here.
 //!
@@ -17,9 +22,9 @@ use super::peer::{Outcome, Request};
 /// Bounds of a [`Link`].
 #[derive(Debug, Clone, Copy)]
 pub struct LinkLimits {
-    /// Requests sent and not yet answered.
+    /// Messages sent and not yet answered.
     pub window: usize,
-    /// Bytes of requests that wait.
+    /// Bytes of requests that wait, for each line.
     pub queue_bytes_max: usize,
 }
 
@@ -28,12 +33,20 @@ pub struct LinkLimits {
 pub struct Link<T> {
     limits: LinkLimits,
     connected: bool,
-    waiting: VecDeque<Waiting<T>>,
-    waiting_bytes: usize,
+    messages: Line<T>,
+    others: Line<T>,
     /// `sent[i]` is the request number `first_seq + i`; `None` once it is answered.
     sent: VecDeque<Option<Sent<T>>>,
     first_seq: u64,
+    /// Messages among them.
     unanswered: usize,
+}
+
+/// Requests that wait, in their order.
+#[derive(Debug)]
+struct Line<T> {
+    waiting: VecDeque<Waiting<T>>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -48,6 +61,41 @@ struct Waiting<T> {
 struct Sent<T> {
     context: T,
     deadline: Instant,
+    is_message: bool,
+}
+
+impl<T> Line<T> {
+    const fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Waiting<T>> {
+        let next = self.waiting.pop_front()?;
+        self.bytes -= next.bytes;
+        Some(next)
+    }
+
+    /// Takes out what has passed its deadline.
+    fn expire(&mut self, now: Instant) -> Vec<T> {
+        let mut expired = Vec::new();
+        if self.waiting.iter().all(|waiting| waiting.deadline > now) {
+            return expired;
+        }
+        let mut bytes = 0;
+        self.waiting.retain_mut(|waiting| {
+            let late = waiting.deadline <= now;
+            if late {
+                bytes += waiting.bytes;
+                expired.extend(waiting.context.take());
+            }
+            !late
+        });
+        self.bytes -= bytes;
+        expired
+    }
 }
 
 /// The queue's bytes are used up; the request comes back with its context.
@@ -61,8 +109,8 @@ impl<T> Link<T> {
         Self {
             limits,
             connected: false,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            messages: Line::new(),
+            others: Line::new(),
             sent: VecDeque::new(),
             first_seq: 1,
             unanswered: 0,
@@ -75,28 +123,30 @@ impl<T> Link<T> {
         self.connected
     }
 
-    /// Whether at least half of the queue is free: the rest is for what clients wait for.
+    /// Whether there is a connection, and at least half of the line for what is no message is free:
+    /// the rest is for what clients wait for.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.connected && self.waiting_bytes < self.limits.queue_bytes_max / 2
+        self.connected && self.others.bytes < self.limits.queue_bytes_max / 2
     }
 
     /// Requests that wait to be sent.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.messages.waiting.len() + self.others.waiting.len()
     }
 
-    /// Requests sent and not yet answered.
+    /// Messages sent and not yet answered.
     #[must_use]
     pub fn unanswered(&self) -> usize {
         self.unanswered
     }
 
-    /// Puts a request at the end of the queue. Without a context no reply is wanted.
+    /// Puts a request at the end of its line. Without a context no reply is wanted. A line takes any
+    /// request while it is empty, however large.
     ///
     /// # Errors
-    /// [`Full`] when the queue's bytes are used up; nothing was queued.
+    /// [`Full`] when the line's bytes are used up; nothing was queued.
     pub fn push(
         &mut self,
         request: Request,
@@ -104,11 +154,16 @@ impl<T> Link<T> {
         deadline: Instant,
     ) -> Result<(), Full<T>> {
         let bytes = request.size();
-        if self.waiting_bytes + bytes > self.limits.queue_bytes_max {
+        let line = if request.is_message() {
+            &mut self.messages
+        } else {
+            &mut self.others
+        };
+        if line.bytes > 0 && line.bytes + bytes > self.limits.queue_bytes_max {
             return Err(Full(Box::new((request, context))));
         }
-        self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting {
+        line.bytes += bytes;
+        line.waiting.push_back(Waiting {
             request,
             context,
             deadline,
@@ -129,15 +184,15 @@ impl<T> Link<T> {
     pub fn take_batch(&mut self, requests_max: usize, bytes_max: usize) -> Vec<(u64, Request)> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while self.connected
-            && batch.len() < requests_max
-            && bytes < bytes_max
-            && self.unanswered < self.limits.window
-        {
-            let Some(next) = self.waiting.pop_front() else {
-                break;
+        while self.connected && batch.len() < requests_max && bytes < bytes_max {
+            let (next, is_message) = match self.others.pop() {
+                Some(next) => (next, false),
+                None if self.unanswered >= self.limits.window => break,
+                None => match self.messages.pop() {
+                    Some(next) => (next, true),
+                    None => break,
+                },
             };
-            self.waiting_bytes -= next.bytes;
             bytes += next.bytes;
             let seq = match next.context {
                 None => 0,
@@ -145,8 +200,9 @@ impl<T> Link<T> {
                     self.sent.push_back(Some(Sent {
                         context,
                         deadline: next.deadline,
+                        is_message,
                     }));
-                    self.unanswered += 1;
+                    self.unanswered += usize::from(is_message);
                     self.first_seq + self.sent.len() as u64 - 1
                 }
             };
@@ -160,7 +216,7 @@ impl<T> Link<T> {
     pub fn reply(&mut self, seq: u64) -> Option<T> {
         let index = usize::try_from(seq.checked_sub(self.first_seq)?).ok()?;
         let sent = self.sent.get_mut(index)?.take()?;
-        self.unanswered -= 1;
+        self.unanswered -= usize::from(sent.is_message);
         self.forget_answered();
         Some(sent.context)
     }
@@ -176,24 +232,17 @@ impl<T> Link<T> {
     /// [`Outcome::Unreachable`].
     pub fn expire(&mut self, now: Instant) -> Vec<(T, Outcome)> {
         let mut expired = Vec::new();
-        // Both queues are in the order of arrival, and so nearly in that of their deadlines: what
-        // stands behind a younger one goes with it, a moment late.
-        while let Some(front) = self.sent.front_mut() {
-            match front.take_if(|sent| sent.deadline <= now) {
-                Some(sent) => {
-                    self.unanswered -= 1;
-                    expired.push((sent.context, Outcome::Unknown));
-                    self.forget_answered();
-                }
-                None => break,
+        // Requests of different kinds have different times: any may be due before those ahead of it.
+        for slot in &mut self.sent {
+            if let Some(sent) = slot.take_if(|sent| sent.deadline <= now) {
+                self.unanswered -= usize::from(sent.is_message);
+                expired.push((sent.context, Outcome::Unknown));
             }
         }
-        while self.waiting.front().is_some_and(|w| w.deadline <= now) {
-            let late = self.waiting.pop_front();
-            if let Some(late) = late {
-                self.waiting_bytes -= late.bytes;
-                expired.extend(late.context.map(|context| (context, Outcome::Unreachable)));
-            }
+        self.forget_answered();
+        for line in [&mut self.others, &mut self.messages] {
+            let late = line.expire(now).into_iter();
+            expired.extend(late.map(|context| (context, Outcome::Unreachable)));
         }
         expired
     }
@@ -209,11 +258,13 @@ impl<T> Link<T> {
 
     /// Gives back everything that was never sent, in order, because the peer is no longer a member.
     pub fn take_unsent(&mut self) -> Vec<(Request, Option<T>)> {
-        self.waiting_bytes = 0;
-        self.waiting
-            .drain(..)
-            .map(|waiting| (waiting.request, waiting.context))
-            .collect()
+        let mut unsent = Vec::new();
+        for line in [&mut self.others, &mut self.messages] {
+            while let Some(waiting) = line.pop() {
+                unsent.push((waiting.request, waiting.context));
+            }
+        }
+        unsent
     }
 
     /// Drops what waits and says nothing but which guests there are: on a new connection they are
@@ -221,7 +272,7 @@ impl<T> Link<T> {
     pub fn forget_guests(&mut self) -> Vec<T> {
         let mut dropped = Vec::new();
         let mut bytes = 0;
-        self.waiting.retain_mut(|waiting| {
+        self.others.waiting.retain_mut(|waiting| {
             let guests = matches!(
                 waiting.request,
                 Request::Register { .. } | Request::Unregister { .. }
@@ -232,7 +283,7 @@ impl<T> Link<T> {
             }
             !guests
         });
-        self.waiting_bytes -= bytes;
+        self.others.bytes -= bytes;
         dropped
     }
 }
@@ -241,7 +292,10 @@ impl<T> Link<T> {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
+
     use super::*;
+    use crate::core::peer::{Content, Envelope};
     use crate::id::UserId;
 
     const LIMITS: LinkLimits = LinkLimits {
@@ -255,10 +309,23 @@ mod tests {
         }
     }
 
+    fn message() -> Request {
+        let user = UserId::new("u").unwrap();
+        Request::Envelope(Envelope {
+            to: user.clone(),
+            from: user,
+            id: "m".into(),
+            content: Content::Body(Bytes::from_static(b"1")),
+            ts_ms: 0,
+            hops: 0,
+            to_guests: false,
+        })
+    }
+
     fn link_with(count: usize, now: Instant) -> Link<usize> {
         let mut link = Link::new(LIMITS);
         for n in 0..count {
-            link.push(ask("u"), Some(n), now + Duration::from_secs(n as u64 + 1))
+            link.push(message(), Some(n), now + Duration::from_secs(n as u64 + 1))
                 .unwrap();
         }
         link
@@ -284,6 +351,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_message_goes_first_and_takes_no_place_in_the_window() {
+        let now = Instant::now();
+        let mut link = link_with(6, now);
+        link.connected();
+        assert_eq!(link.take_batch(10, 10_000).len(), 4);
+        for n in 10..12 {
+            link.push(ask("u"), Some(n), now).unwrap();
+        }
+        let batch = link.take_batch(10, 10_000);
+        assert_eq!(batch, [(5, ask("u")), (6, ask("u"))]);
+        assert_eq!(link.unanswered(), 4);
+        assert_eq!(link.reply(6), Some(11));
+        assert!(link.take_batch(10, 10_000).is_empty());
+    }
+
+    #[test]
+    fn a_request_expires_though_one_before_it_has_more_time() {
+        let now = Instant::now();
+        let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
+        let mut link: Link<u8> = Link::new(LIMITS);
+        link.connected();
+        link.push(message(), Some(1), late).unwrap();
+        link.push(ask("u"), Some(2), late).unwrap();
+        link.push(ask("u"), Some(3), soon).unwrap();
+        assert_eq!(link.take_batch(2, 10_000).len(), 2);
+        link.push(ask("u"), Some(4), soon).unwrap();
+        assert_eq!(link.expire(now), []);
+        let expired = [(3, Outcome::Unknown), (4, Outcome::Unreachable)];
+        assert_eq!(link.expire(soon), expired);
+        assert_eq!((link.unanswered(), link.waiting()), (0, 1));
+    }
+
+    #[test]
     fn replies_come_in_any_order_and_count_once() {
         let mut link = link_with(3, Instant::now());
         link.connected();
@@ -303,6 +403,8 @@ mod tests {
             window: 1,
             queue_bytes_max: 10,
         });
+        // However large it is: it could never go otherwise.
+        link.push(ask("user"), Some(6), Instant::now()).unwrap();
         let full = link.push(ask("u"), Some(7), Instant::now()).unwrap_err();
         assert_eq!(*full.0, (ask("u"), Some(7)));
     }

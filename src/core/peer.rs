@@ -201,6 +201,17 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether it is a client's message on its way to the owner of its recipient, whose answer waits
+    /// for the answers to other requests.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        match self {
+            Self::Envelope(envelope) => !envelope.to_guests,
+            Self::Append(_) => true,
+            _ => false,
+        }
+    }
+
     /// Roughly what it takes in memory and on the wire, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {

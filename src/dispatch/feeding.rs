@@ -344,8 +344,13 @@ impl Dispatch {
             match outcome {
                 Outcome::Done => {
                     progress.confirmed = position;
-                    if let Some(feed) = &mut progress.feed {
-                        feed.advance(position.offset);
+                    match (&mut progress.feed, shard.streams.shown(user)) {
+                        // The log may have been taken over by another one meanwhile.
+                        (Some(feed), Some((log, _))) if log.tip().epoch != position.epoch => {
+                            *feed = Feed::new(&log.resume(Resume::At(position)), Some(log));
+                        }
+                        (Some(feed), _) => feed.advance(position.offset),
+                        (None, _) => {}
                     }
                     self.feed(shard, topology, user);
                 }

@@ -14,7 +14,7 @@ use crate::core::lane::{Attempt, Receipt, Settled};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
 use crate::core::protocol::reply;
 use crate::core::protocol::request::Send;
-use crate::core::stream::{About, Context, Message, Output};
+use crate::core::stream::{About, Context, Message, Output, Room};
 use crate::error::ErrorCode;
 use crate::id::{NodeId, UserId};
 
@@ -53,14 +53,18 @@ impl Dispatch {
         topology: &Topology,
         f: impl FnOnce(&mut Shard, &Context<'_>, &Topology) -> R,
     ) -> (R, Vec<Envelope>) {
-        let has_room = |node: &NodeId| topology.link(node).is_some_and(|link| link.has_room());
+        let room = |node: &NodeId| match topology.link(node) {
+            Some(link) if link.has_room() => Room::Free,
+            Some(link) if link.is_connected() => Room::Full,
+            _ => Room::Unconnected,
+        };
         let ctx = Context {
             now: self.since_start(),
             view: &topology.view,
             number: topology.number,
             consents: &topology.consents,
             config: &self.config.streams,
-            has_room: &has_room,
+            room: &room,
         };
         let result = f(shard, &ctx, topology);
         self.carry_out(shard, &ctx, topology);
@@ -115,7 +119,12 @@ impl Dispatch {
         request: Request,
         about: About,
     ) {
-        let deadline = self.clock.now() + self.config.copy_timeout;
+        let timeout = match about {
+            About::Copy { .. } | About::Offer(_) => self.config.copy_timeout,
+            // It may be large, and stand behind others.
+            About::Pull { .. } => self.config.request_timeout,
+        };
+        let deadline = self.clock.now() + timeout;
         let Some(link) = topology.link(to) else {
             return Self::stream_answered(
                 shard,

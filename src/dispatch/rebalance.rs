@@ -169,7 +169,9 @@ impl Dispatch {
     pub fn abandon(&self) {
         for link in self.topology.load().links() {
             self.link_disconnected(link);
-            for (_, origin) in link.lock().take_unsent() {
+            // Not in the head of the loop, which would keep the lock.
+            let unsent = link.lock().take_unsent();
+            for (_, origin) in unsent {
                 self.settle_by(origin, Outcome::Unreachable, link.node());
             }
         }

@@ -151,7 +151,12 @@ where
         }
         let pending_max = self.server.config.limits.pending_sends_max;
         // A receipt is written to the outbox, and so wakes this up.
-        let full = queued > BACKPRESSURE_BYTES || self.session.pending() >= pending_max;
+        let waits = self.session.pending() >= pending_max;
+        if waits {
+            // It is not read, and so cannot be heard.
+            self.heartbeat.alive();
+        }
+        let full = queued > BACKPRESSURE_BYTES || waits;
         if !full && !self.last_taken {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(step)) => return Poll::Ready(step),

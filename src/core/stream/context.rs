@@ -35,14 +35,31 @@ pub struct Context<'a> {
     pub consents: &'a Consents,
     /// The settings.
     pub config: &'a StreamConfig,
-    /// Whether the queue to a node takes more than the most urgent.
-    pub has_room: &'a dyn Fn(&NodeId) -> bool,
+    /// What the queue to a node takes.
+    pub room: &'a dyn Fn(&NodeId) -> Room,
+}
+
+/// Whether more than the most urgent may be queued for a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// There is no connection.
+    Unconnected,
+    /// Much waits already.
+    Full,
+    /// It may.
+    Free,
 }
 
 impl Context<'_> {
     /// The node that should own a key; `None` on an empty ring, where everybody serves whoever comes.
     pub fn first(&self, key: &UserId) -> Option<&Member> {
         self.view.owner(key.as_str())
+    }
+
+    /// Whether more than the most urgent may be queued for a node.
+    #[must_use]
+    pub fn has_room(&self, node: &NodeId) -> bool {
+        (self.room)(node) == Room::Free
     }
 
     /// Whether this node should own the key.

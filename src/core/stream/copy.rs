@@ -78,6 +78,10 @@ pub(super) struct Replica {
     pub state: ReplicaState,
     /// Since when it has not been in step.
     pub failing_since: Option<Duration>,
+    /// What it lacks is not sent again before.
+    pub retry_at: Duration,
+    /// How often it did not take that, one after the other.
+    pub retries: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +179,8 @@ impl Replica {
             acked: 0,
             state: ReplicaState::Lacking,
             failing_since: None,
+            retry_at: Duration::ZERO,
+            retries: 0,
         }
     }
 }

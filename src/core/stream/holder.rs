@@ -189,7 +189,7 @@ impl<T> Streams<T> {
                 self.by_key.swap_remove(key);
                 continue;
             }
-            if held.offer_at > ctx.now || !(ctx.has_room)(&first.node) {
+            if held.offer_at > ctx.now || !ctx.has_room(&first.node) {
                 continue;
             }
             held.offer_at = ctx.now + OFFER_AGAIN;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::ids::{MessageKey, Seen, SeenIds};
 use super::position::{Epoch, Position};
+use super::replay::Resolved;
 use crate::id::UserId;
 
 /// Epochs that a log knows besides its own. A guess: as many changes of owner as a client will miss.
@@ -306,13 +307,14 @@ impl Log {
     /// order. Of a position that is not known only the part counts that is.
     pub fn ack(&mut self, position: Position, limits: &LogLimits) -> Vec<u64> {
         let resolved = self.resolve(position);
+        let start = self.ack_start(&resolved);
         self.acked = self.acked.max(resolved.upto);
         let end = match resolved.beyond {
             None => self.index_after(resolved.upto),
             Some(_) => self.entries.len(),
         };
         let mut news = Vec::new();
-        for index in 0..end {
+        for index in start..end {
             let entry = &self.entries[index];
             let covered = entry.offset <= resolved.upto
                 || resolved.beyond.is_some_and(|beyond| entry.came_by(beyond));
@@ -324,6 +326,16 @@ impl Log {
         news
     }
 
+    /// The first entry that an ack may be about: all before it are acked, but for what came by a
+    /// merge.
+    fn ack_start(&self, resolved: &Resolved) -> usize {
+        if resolved.beyond.is_some() {
+            0
+        } else {
+            self.index_after(self.acked)
+        }
+    }
+
     /// The entries up to this position whose senders want to hear when they are acked, and are not
     /// yet: offset, sender, and the sender's id.
     pub fn noticed_by(&self, position: Position) -> Vec<(u64, UserId, Box<str>)> {
@@ -333,7 +345,10 @@ impl Log {
                 || resolved.beyond.is_some_and(|beyond| entry.came_by(beyond));
             covered && !entry.acked && entry.message.notify
         };
-        let noticed = self.entries.iter().filter(wants);
+        let noticed = self
+            .entries
+            .range(self.ack_start(&resolved)..)
+            .filter(wants);
         noticed
             .map(|e| (e.offset, e.message.from.clone(), e.message.id.clone()))
             .collect()

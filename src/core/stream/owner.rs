@@ -4,13 +4,19 @@
 use std::time::Duration;
 
 use super::configuration::{ConfigId, Holder};
-use super::context::{About, Context, Output};
+use super::context::{About, Context, Output, Room};
 use super::copy::{Copy, Owner, Replica, ReplicaState, Role, Stream, copies};
 use super::log::Log;
 use super::streams::Streams;
 use crate::core::peer::{Answer, Install, Operation, Outcome, Request};
 use crate::id::{NodeId, UserId};
 
+/// A holder that does not take what it lacks is tried again after this, doubled each time …
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// … up to this.
+const RETRY_MAX: Duration = Duration::from_secs(1);
+/// More doublings than from the least to the most.
+const RETRIES_COUNTED: u32 = 8;
 /// A holder that does not follow for this long is passed over …
 const SLOW_AFTER: Duration = Duration::from_millis(1500);
 /// … for this long.
@@ -100,12 +106,16 @@ impl<T> Streams<T> {
         let mut installs = Vec::new();
         if let Some((copy, owner)) = self.owned_mut(key) {
             for replica in &mut owner.replicas {
-                if replica.state != ReplicaState::Lacking {
+                if replica.state != ReplicaState::Lacking || ctx.now < replica.retry_at {
                     continue;
                 }
-                if !(ctx.has_room)(&replica.holder.node) {
-                    replica.failing_since.get_or_insert(ctx.now);
-                    continue;
+                match (ctx.room)(&replica.holder.node) {
+                    Room::Free => {}
+                    Room::Full => continue,
+                    Room::Unconnected => {
+                        replica.failing_since.get_or_insert(ctx.now);
+                        continue;
+                    }
                 }
                 replica.state = ReplicaState::Installing;
                 let install = Install {
@@ -149,7 +159,11 @@ impl<T> Streams<T> {
         };
         if outcome == Outcome::Done {
             replica.acked = replica.acked.max(seq);
-            replica.state = ReplicaState::Following;
+            replica.retries = 0;
+            // An operation behind this one may not have gone out.
+            if replica.state != ReplicaState::Lacking || seq == last {
+                replica.state = ReplicaState::Following;
+            }
             replica.failing_since = (replica.acked < last)
                 .then_some(replica.failing_since)
                 .flatten();
@@ -157,6 +171,11 @@ impl<T> Streams<T> {
             return;
         }
         replica.state = ReplicaState::Lacking;
+        replica.retry_at = ctx.now
+            + RETRY_MIN
+                .saturating_mul(1 << replica.retries)
+                .min(RETRY_MAX);
+        replica.retries = (replica.retries + 1).min(RETRIES_COUNTED);
         // Who answers is not slow, whatever the answer.
         if matches!(outcome, Outcome::Unknown | Outcome::Unreachable) {
             replica.failing_since.get_or_insert(ctx.now);

@@ -47,6 +47,8 @@ pub struct Streams<T> {
     /// What streams are in line with: the number of a view, and of changes of `slow`.
     pub(super) present: (u64, u64),
     pub(super) outputs: VecDeque<Output<T>>,
+    /// Copies that are on their way here.
+    pub(super) pulls: usize,
     /// The highest number of a configuration that was opened here: none is used again, not even
     /// for a stream that was dropped in between.
     pub(super) numbers: u64,
@@ -69,6 +71,7 @@ impl<T> Streams<T> {
             slow: Vec::new(),
             present: (0, 0),
             outputs: VecDeque::new(),
+            pulls: 0,
             numbers: 0,
             epochs: 0,
             bytes: 0,

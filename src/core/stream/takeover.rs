@@ -9,6 +9,10 @@ use super::streams::Streams;
 use crate::core::peer::{Offer, Pulled, Request};
 use crate::id::UserId;
 
+/// Copies of a shard that are on their way here at a time: each may have a mebibyte or more, and all
+/// have to come within a request's time. A guess.
+const PULLS_MAX: usize = 8;
+
 impl<T> Streams<T> {
     /// A member has said what it holds of the keys that should be this node's. To be called before
     /// its consent counts.
@@ -73,10 +77,12 @@ impl<T> Streams<T> {
 
     /// Fetches the copy of a node, which has something that this owner has not.
     pub(super) fn pull_to_merge(&mut self, key: &UserId, from: &Holder) {
+        let pulls = self.pulls;
         let Some(owner) = self.owner_mut(key) else {
             return;
         };
-        if owner.pulling.is_some() {
+        if owner.pulling.is_some() || pulls >= PULLS_MAX {
+            // It is offered, or refused, again.
             return;
         }
         owner.pulling = Some(from.clone());
@@ -84,6 +90,7 @@ impl<T> Streams<T> {
     }
 
     fn ask_for_copy(&mut self, key: &UserId, from: &Holder) {
+        self.pulls += 1;
         let about = About::Pull {
             key: key.clone(),
             from: from.clone(),
@@ -99,6 +106,7 @@ impl<T> Streams<T> {
         from: &Holder,
         pulled: Option<Option<Pulled>>,
     ) {
+        self.pulls -= 1;
         self.refresh(ctx, key);
         let answer = match pulled {
             None => Arrived::Nothing,
@@ -162,7 +170,7 @@ impl<T> Streams<T> {
                 .any(|copy| copy.config == offered.config && copy.seq >= offered.seq);
             if here {
                 offered.state = OfferState::Here;
-            } else if (ctx.has_room)(&offered.from.node) {
+            } else if ctx.has_room(&offered.from.node) && self.pulls + wanted.len() < PULLS_MAX {
                 offered.state = OfferState::Pulling;
                 wanted.push(offered.from.clone());
             }
