@@ -145,25 +145,33 @@ impl Scenario {
             let at = rng.random_range(2 * SECOND..end);
             scenario.faults.push((at, Fault::Start { machine }));
         }
-        // Faults come in groups: what is hard is what happens at once.
+        // Faults come in groups: what is hard is what happens at once. Sometimes nodes only come and
+        // go, and the next one before what the last one left behind has been put away.
+        let churn = rng.random_bool(0.25);
+        let (within, between) = if churn { (600, 1500) } else { (1500, 6000) };
         while at < end {
             for _ in 0..rng.random_range(1..=3) {
-                let fault = scenario.fault(rng);
+                let fault = scenario.fault(rng, churn);
                 scenario.faults.push((at, fault));
-                at += rng.random_range(0..1500 * MS);
+                at += rng.random_range(0..within * MS);
             }
-            at += rng.random_range(0..6 * SECOND);
+            at += rng.random_range(0..between * MS);
         }
         scenario.faults.sort_by_key(|(at, _)| *at);
         scenario.faults.retain(|(at, _)| *at < end);
         scenario
     }
 
-    fn fault(&self, rng: &mut StdRng) -> Fault {
+    fn fault(&self, rng: &mut StdRng, churn: bool) -> Fault {
         let machine = rng.random_range(0..self.machines);
         let to = (machine + rng.random_range(1..self.machines)) % self.machines;
         let kinds = if self.splits { 13 } else { 8 };
-        match rng.random_range(0..kinds) {
+        let kind = if churn {
+            *[0, 6, 6, 7].choose(rng).unwrap_or(&0)
+        } else {
+            rng.random_range(0..kinds)
+        };
+        match kind {
             0 | 1 => Fault::Crash {
                 machine,
                 silent: rng.random(),
