@@ -67,6 +67,12 @@ impl<T> Streams<T> {
                     self.pull_to_merge(key, from);
                     return false;
                 }
+                if offer.config == copy.config {
+                    // Its holder has sealed it for somebody who was first for a moment, and follows
+                    // no more.
+                    self.reconfigure(ctx, key, 0);
+                    return false;
+                }
                 let enough = ctx.config.replicas.min(ctx.view.ring.len().max(1));
                 owner.committed >= owner.opened
                     && copy.holders.len() >= enough
