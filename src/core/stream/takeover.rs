@@ -67,9 +67,10 @@ impl<T> Streams<T> {
                     self.pull_to_merge(key, from);
                     return false;
                 }
-                if offer.config == copy.config {
+                let mut preferred = ctx.view.preference(key.as_str()).take(ctx.config.replicas);
+                if offer.config == copy.config && preferred.any(|member| from.is(member)) {
                     // Its holder has sealed it for somebody who was first for a moment, and follows
-                    // no more.
+                    // no more. Another one, which stands in for a slow one, only asks.
                     self.reconfigure(ctx, key, 0);
                     return false;
                 }
