@@ -322,7 +322,10 @@ impl Log {
                 news.push(self.entries[index].offset);
             }
         }
-        self.evict(limits);
+        // An ack that tells nothing is not told to the other copies: it changes nothing here, either.
+        if !news.is_empty() {
+            self.evict(limits);
+        }
         news
     }
 
