@@ -305,3 +305,7 @@ fn identity_of(view: &View) -> (Generation, u32) {
     view.me()
         .map_or_else(Default::default, |me| (me.generation, me.revision))
 }
+
+#[cfg(test)]
+#[path = "consent_tests.rs"]
+mod tests;

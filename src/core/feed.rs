@@ -68,3 +68,81 @@ impl Feed {
         batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::core::stream::{Epoch, LogLimits, Message, Resume};
+    use crate::id::{Generation, NodeId, UserId};
+
+    const LIMITS: LogLimits = LogLimits {
+        entries_max: 3,
+        bytes_max: 1 << 20,
+        age_max: Duration::from_secs(10),
+        seen_max: 100,
+        seen_age: Duration::from_secs(20),
+    };
+
+    fn append(log: &mut Log, ids: &[&str]) {
+        for id in ids {
+            let message = Message {
+                from: UserId::new("a").unwrap(),
+                id: (*id).into(),
+                body: Bytes::from_static(b"1"),
+                ts_ms: 0,
+                notify: false,
+            };
+            log.append(Duration::from_secs(1), message, &LIMITS)
+                .unwrap();
+        }
+    }
+
+    fn log(ids: &[&str]) -> Log {
+        let node = NodeId::new("n1").unwrap();
+        let mut log = Log::new(Epoch::opened(1, &node, Generation(1)));
+        append(&mut log, ids);
+        log
+    }
+
+    fn next(feed: &mut Feed, log: &Log, visible: u64, bytes: usize) -> Vec<u64> {
+        let batch = feed.next(log, visible, bytes);
+        batch.iter().map(|entry| entry.offset).collect()
+    }
+
+    #[test]
+    fn nothing_is_shown_before_it_is_committed() {
+        let log = log(&["1", "2", "3"]);
+        let mut feed = Feed::new(&log.resume(Resume::Fresh), Some(&log));
+        assert_eq!(next(&mut feed, &log, 2, 1000), [1, 2]);
+        feed.advance(2);
+        assert!(next(&mut feed, &log, 2, 1000).is_empty());
+        assert_eq!(next(&mut feed, &log, 3, 1000), [3]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_has_one_entry_at_least() {
+        let log = log(&["1", "2", "3"]);
+        let mut feed = Feed::new(&log.resume(Resume::Fresh), Some(&log));
+        assert_eq!(next(&mut feed, &log, 3, 1), [1]);
+        feed.advance(1);
+        assert_eq!(next(&mut feed, &log, 3, 4), [2, 3]);
+    }
+
+    #[test]
+    fn a_session_that_falls_behind_what_is_kept_has_a_gap() {
+        let mut log = log(&["1", "2", "3"]);
+        let mut behind = Feed::new(&log.resume(Resume::Fresh), Some(&log));
+        behind.advance(1);
+        log.ack(log.tip(), &LIMITS);
+        append(&mut log, &["4", "5", "6"]);
+        assert!(!behind.has_gap(&log), "acked ones are kept for a while");
+        log.ack(log.tip(), &LIMITS);
+        assert!(behind.has_gap(&log));
+        let fresh = Feed::new(&log.resume(Resume::Unknown), Some(&log));
+        assert!(!fresh.has_gap(&log), "it was told in its welcome");
+    }
+}
