@@ -85,6 +85,22 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Fault {
+    /// How long copies may take because of it, if it is none that is noticed at once.
+    fn hinders_for(&self) -> Option<u64> {
+        match self {
+            Self::Pause { time, .. } | Self::Slow { time, .. } | Self::Block { time, .. } => {
+                Some((*time).max(MS))
+            }
+            Self::Crash { .. }
+            | Self::Break { .. }
+            | Self::FalseDown { .. }
+            | Self::Start { .. }
+            | Self::Drain { .. } => None,
+        }
+    }
+}
+
 /// A cluster, its clients, and what happens to them.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -152,6 +168,15 @@ impl Scenario {
         while at < end {
             for _ in 0..rng.random_range(1..=3) {
                 let fault = scenario.fault(rng, churn);
+                if let Some(time) = fault.hinders_for()
+                    && rng.random_bool(0.4)
+                {
+                    // Somebody dies who waits for that.
+                    let crash = scenario.crash(rng);
+                    scenario
+                        .faults
+                        .push((at + rng.random_range(0..time), crash));
+                }
                 scenario.faults.push((at, fault));
                 at += rng.random_range(0..within * MS);
             }
@@ -172,15 +197,7 @@ impl Scenario {
             rng.random_range(0..kinds)
         };
         match kind {
-            0 | 1 => Fault::Crash {
-                machine,
-                silent: rng.random(),
-                restart: match rng.random_range(0..4) {
-                    0 => None,
-                    1 | 2 => Some(rng.random_range(0..300 * MS)),
-                    _ => Some(rng.random_range(0..9 * SECOND)),
-                },
-            },
+            0 | 1 => self.crash(rng),
             2 => Fault::Pause {
                 machine,
                 time: rng.random_range(300 * MS..1500 * MS),
@@ -204,6 +221,18 @@ impl Scenario {
             },
             9 | 10 => Fault::FalseDown { machine },
             _ => self.partition(rng),
+        }
+    }
+
+    fn crash(&self, rng: &mut StdRng) -> Fault {
+        Fault::Crash {
+            machine: rng.random_range(0..self.machines),
+            silent: rng.random(),
+            restart: match rng.random_range(0..4) {
+                0 => None,
+                1 | 2 => Some(rng.random_range(0..300 * MS)),
+                _ => Some(rng.random_range(0..9 * SECOND)),
+            },
         }
     }
 
