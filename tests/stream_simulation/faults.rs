@@ -82,6 +82,9 @@ impl World {
         if self.scenario.careful {
             if self.is_whole() {
                 self.budget = self.scenario.replicas - 1;
+            } else if self.scenario.splits {
+                // What was accepted since may have fewer copies, and said so.
+                self.budget = 0;
             }
             if self.budget == 0 {
                 // Not yet.
