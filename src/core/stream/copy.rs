@@ -145,6 +145,12 @@ impl<T> Stream<T> {
             Role::Held(_) => false,
         }
     }
+
+    /// Of a stream that needs attention: whether there is something in it that its owner may lack.
+    pub(super) fn is_offered(&self) -> bool {
+        let copy = self.copy.as_ref();
+        matches!(self.role, Role::Held(_)) && copy.is_some_and(|copy| !copy.log.is_empty())
+    }
 }
 
 impl<T> Owner<T> {

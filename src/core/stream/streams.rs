@@ -86,13 +86,13 @@ impl<T> Streams<T> {
         self.outputs.pop_front()
     }
 
-    /// Streams that have fewer copies than they should, or are being taken over.
+    /// Streams that have fewer copies than they should, are being taken over, or have a copy here
+    /// of which nobody has said yet that all of it is elsewhere.
     #[must_use]
     pub fn under_replicated(&self) -> usize {
         let waiting = |key: &&UserId| {
-            self.by_key
-                .get(*key)
-                .is_some_and(Stream::is_under_replicated)
+            let stream = self.by_key.get(*key);
+            stream.is_some_and(|stream| stream.is_under_replicated() || stream.is_offered())
         };
         self.attention.iter().filter(waiting).count()
     }
