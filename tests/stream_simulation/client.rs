@@ -152,13 +152,14 @@ impl World {
                 .min(self.rng.random_range(0..users));
             self.send_new(client, id, to);
         }
-        if !self.quiet && self.rng.random_bool(0.05) {
+        if !self.quiet && self.rng.random_bool(0.4) {
             let repeat = self.clients[client].pending.back().copied();
             if let Some(number) = repeat {
                 self.send_again(id, number);
             }
         }
-        if self.clients[client].acks
+        if !self.quiet
+            && self.clients[client].acks
             && self.rng.random_bool(0.3)
             && let Some((epoch, offset)) = self.clients[client].position.clone()
         {
