@@ -37,21 +37,23 @@ impl Cluster {
 
     /// Waits until every node that runs sees so many alive, and no others.
     pub async fn settled(&self, alive: usize) {
-        soon("all see all", async {
-            for node in self.nodes.iter().flatten() {
-                while alive_for(&node.ready().admin).await != alive {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        })
-        .await;
+        self.every("sees all", async |admin| alive_for(admin).await == alive)
+            .await;
     }
 
     /// Waits until every message that is kept has all its copies.
     pub async fn copied(&self) {
-        soon("all copies are made", async {
+        self.every("has all copies", async |admin| {
+            missing_copies(admin).await == 0
+        })
+        .await;
+    }
+
+    /// Waits until a condition holds for every node that runs, one after another.
+    async fn every(&self, what: &str, holds: impl AsyncFn(&str) -> bool) {
+        soon(what, async {
             for node in self.nodes.iter().flatten() {
-                while missing_copies(&node.ready().admin).await > 0 {
+                while !holds(&node.ready().admin).await {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use foca::State;
+
+use super::Record;
+use crate::core::view::{Member, MemberState};
 use crate::id::{Generation, NodeId};
 
 /// What an [`Identity`] is made of.
@@ -80,6 +84,25 @@ impl foca::Identity for Identity {
         } else {
             self.supersedes(adversary)
         }
+    }
+}
+
+/// A record as the rest of the node sees it.
+pub(super) fn member_of(record: &Record) -> Member {
+    let identity = record.id();
+    Member {
+        id: identity.id.clone(),
+        revision: identity.revision,
+        generation: identity.generation,
+        peer: Arc::clone(&identity.peer),
+        url: Arc::clone(&identity.url),
+        weight: identity.weight,
+        draining: identity.draining,
+        state: match record.state() {
+            State::Alive => MemberState::Alive,
+            State::Suspect => MemberState::Suspect,
+            State::Down => MemberState::Down,
+        },
     }
 }
 

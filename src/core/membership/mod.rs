@@ -32,6 +32,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use xxhash_rust::xxh3::Xxh3;
 
+use self::identity::member_of;
 pub use self::identity::{Identity, IdentityParts};
 use self::runtime::Effects;
 use self::settings::foca_config;
@@ -40,7 +41,7 @@ use self::targets::Targets;
 use self::watch::{Own, Watched};
 
 use super::ring::Seed;
-use super::view::{Member, MemberState, View};
+use super::view::{Member, View};
 use crate::config::GossipConfig;
 use crate::id::{Generation, NodeId};
 
@@ -479,23 +480,5 @@ where
             self.view = Arc::new(View::new(me, self.seed, members, Some(&self.view)));
             self.effects.push(Output::ViewChanged(self.view()));
         }
-    }
-}
-
-fn member_of(record: &Record) -> Member {
-    let identity = record.id();
-    Member {
-        id: identity.id.clone(),
-        revision: identity.revision,
-        generation: identity.generation,
-        peer: Arc::clone(&identity.peer),
-        url: Arc::clone(&identity.url),
-        weight: identity.weight,
-        draining: identity.draining,
-        state: match record.state() {
-            State::Alive => MemberState::Alive,
-            State::Suspect => MemberState::Suspect,
-            State::Down => MemberState::Down,
-        },
     }
 }

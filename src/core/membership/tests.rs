@@ -2,6 +2,7 @@
 
 use super::identity::tests::node;
 use super::*;
+use crate::core::view::MemberState;
 use crate::wire::GossipCodec;
 
 const NOW: Duration = Duration::from_secs(1);

@@ -1,0 +1,118 @@
+use super::*;
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn open(
+    directory: &mut Directory<char>,
+    (name, id): (&str, u64),
+    handle: char,
+    owner: Option<NodeId>,
+) -> Option<Registration> {
+    directory.open(&user(name), SessionId(id), handle, owner, None)
+}
+
+fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
+    let guest = Guest {
+        node: at.clone(),
+        session: SessionId(session),
+        nonce: 1,
+        progress: None,
+    };
+    directory.register(&user(name), guest);
+}
+
+/// What the owner's answer to a registration wakes up.
+fn registered(directory: &mut Directory<char>, asked: &Registration, by: &NodeId) -> Option<char> {
+    let local = directory.registered(&asked.user, (asked.session, asked.nonce), by);
+    local.map(|local| local.handle)
+}
+
+#[test]
+fn a_user_is_online_from_the_first_session_to_the_last() {
+    let mut directory = Directory::default();
+    let (bob, n2) = (user("bob"), node("n2"));
+    assert!(!directory.is_online(&bob));
+    assert_eq!(open(&mut directory, ("bob", 1), 'a', None), None);
+    for session in [1, 1, 9] {
+        register(&mut directory, "bob", &n2, session);
+    }
+    assert_eq!(directory.sessions_of(&bob).collect::<Vec<_>>(), [&'a']);
+    assert_eq!(directory.guest_nodes(&bob), std::slice::from_ref(&n2));
+    assert_eq!(directory.counts(), (1, 2));
+    directory.close(&bob, SessionId(1));
+    directory.unregister(&bob, &n2, SessionId(1));
+    assert!(directory.is_online(&bob));
+    directory.unregister(&bob, &n2, SessionId(9));
+    assert!(!directory.is_online(&bob));
+    assert_eq!(directory.counts(), (0, 0));
+    assert_eq!(directory.users.len(), 0);
+}
+
+#[test]
+fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
+    let mut directory = Directory::default();
+    let (bob, n2) = (user("bob"), node("n2"));
+    let asked = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
+    assert_eq!((&asked.owner, &asked.user), (&n2, &bob));
+    assert_eq!(registered(&mut directory, &asked, &node("n3")), None);
+    let outdated = Registration {
+        nonce: asked.nonce + 1,
+        ..asked.clone()
+    };
+    assert_eq!(registered(&mut directory, &outdated, &n2), None);
+    assert_eq!(registered(&mut directory, &asked, &n2), Some('a'));
+    assert_eq!(registered(&mut directory, &asked, &n2), None);
+    assert_eq!(directory.close(&bob, SessionId(1)), Some(asked));
+}
+
+#[test]
+fn a_session_whose_owner_changed_is_registered_anew() {
+    let mut directory = Directory::default();
+    let (bob, n2, n3) = (user("bob"), node("n2"), node("n3"));
+    open(&mut directory, ("bob", 1), 'a', None);
+    let moved = directory.rehome(|_| Some(node("n2")));
+    assert_eq!((moved[0].home, &moved[0].left), (false, &None));
+    let asked = directory.take_unregistered().remove(0);
+    assert_eq!(asked.owner, n2);
+    assert!(directory.take_unregistered().is_empty());
+    assert_eq!(directory.rehome(|_| Some(node("n2"))), []);
+    let moved = directory.rehome(|_| Some(node("n3")));
+    assert_eq!(moved[0].left.as_ref().unwrap().owner, n2);
+    assert_eq!(registered(&mut directory, &asked, &n2), None);
+    assert_eq!(directory.take_unregistered()[0].owner, n3);
+    assert!(directory.rehome(|_| None)[0].home);
+    assert!(directory.take_unsubscribed().contains(&bob));
+    directory.registration_failed(&bob, SessionId(1));
+    assert!(directory.take_unregistered().is_empty(), "it is at home");
+}
+
+#[test]
+fn the_guests_of_a_dead_node_are_gone_and_others_stay() {
+    let mut directory: Directory<char> = Directory::default();
+    for (name, at) in [("a", "n2"), ("a", "n3"), ("b", "n2")] {
+        register(&mut directory, name, &node(at), 1);
+    }
+    directory.retain_guests(|at| *at != node("n2"));
+    assert!(directory.is_online(&user("a")));
+    assert!(!directory.is_online(&user("b")));
+    assert_eq!(directory.counts(), (0, 1));
+}
+
+#[test]
+fn a_new_connection_to_the_owner_tells_it_every_guest_again() {
+    let mut directory = Directory::default();
+    let n2 = node("n2");
+    let asked = open(&mut directory, ("a", 1), 'a', Some(n2.clone())).unwrap();
+    open(&mut directory, ("b", 2), 'b', Some(node("n3")));
+    open(&mut directory, ("c", 3), 'c', None);
+    registered(&mut directory, &asked, &n2);
+    let again = directory.registrations_at(&n2);
+    assert_eq!(again.len(), 1);
+    assert_eq!(registered(&mut directory, &again[0], &n2), Some('a'));
+}
