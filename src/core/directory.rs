@@ -59,7 +59,7 @@ pub struct Guest {
     pub node: NodeId,
     /// Its id there.
     pub session: SessionId,
-    /// That of its registration.
+    /// That of its registration; a later one has a greater one.
     pub nonce: u64,
     /// How far it is; `None` if it takes nothing from streams.
     pub progress: Option<Progress>,
@@ -99,7 +99,8 @@ pub struct Registration {
     pub user: UserId,
     /// The session.
     pub session: SessionId,
-    /// Tells it from other registrations of the session.
+    /// Tells it from other registrations of the session, and is greater than those of the earlier
+    /// ones.
     pub nonce: u64,
     /// From where the session goes on.
     pub resume: Option<Resume>,
@@ -217,7 +218,8 @@ impl<H: Clone> Directory<H> {
     }
 
     /// A session of another node, whose user this node owns. A later registration of the same
-    /// session takes the place of an earlier one.
+    /// session takes the place of an earlier one; one that was overtaken by a later one changes
+    /// nothing.
     pub fn register(&mut self, user: &UserId, guest: Guest) {
         let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
             local: Vec::new(),
@@ -225,7 +227,9 @@ impl<H: Clone> Directory<H> {
         });
         let same = |known: &&mut Guest| known.session == guest.session && known.node == guest.node;
         if let Some(known) = entry.guests.iter_mut().find(same) {
-            *known = guest;
+            if known.nonce <= guest.nonce {
+                *known = guest;
+            }
         } else {
             entry.guests.push(guest);
             self.guests += 1;

@@ -55,6 +55,24 @@ fn a_user_is_online_from_the_first_session_to_the_last() {
 }
 
 #[test]
+fn a_registration_that_was_overtaken_changes_nothing() {
+    let mut directory: Directory<char> = Directory::default();
+    let bob = user("bob");
+    for nonce in [1, 3, 2] {
+        let guest = Guest {
+            node: node("n2"),
+            session: SessionId(1),
+            nonce,
+            progress: None,
+        };
+        directory.register(&bob, guest);
+    }
+    let nonces = directory.guests_mut(&bob).iter().map(|guest| guest.nonce);
+    assert_eq!(nonces.collect::<Vec<_>>(), [3]);
+    assert_eq!(directory.counts(), (0, 1));
+}
+
+#[test]
 fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
     let mut directory = Directory::default();
     let (bob, n2) = (user("bob"), node("n2"));

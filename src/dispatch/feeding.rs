@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::shard::Shard;
 use super::{Dispatch, Origin, Session, Topology};
-use crate::core::directory::{Guest, Home, Local, Progress};
+use crate::core::directory::{Directory, Guest, Home, Local, Progress};
 use crate::core::feed::Feed;
 use crate::core::frame;
 use crate::core::peer::{Answer, Delivery, Outcome, Request};
@@ -361,6 +361,17 @@ impl Dispatch {
                 }
             }
         });
+    }
+
+    /// Asks again for the registrations that did not work out.
+    pub(super) fn retry_registrations(
+        &self,
+        directory: &mut Directory<Arc<Session>>,
+        topology: &Topology,
+    ) {
+        for registration in directory.take_unregistered() {
+            self.ask_registration(directory, topology, registration);
+        }
     }
 
     /// Tries again what could not be delivered or subscribed.

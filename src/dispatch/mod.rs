@@ -213,20 +213,21 @@ impl Dispatch {
         let session = Arc::new(Session::new(id, config));
         self.counters.sessions_opened.add();
         let user = session.user();
-        let registration = self.with_shard(user, |shard, ctx, topology| {
+        let at_home = self.with_shard(user, |shard, ctx, topology| {
             let owner = topology.owner_elsewhere(user.as_str());
             let owner = owner.map(|member| member.id.clone());
             let handle = Arc::clone(&session);
             let registration = shard.directory.open(user, id, handle, owner, resume);
-            if registration.is_none() {
+            let at_home = registration.is_none();
+            if let Some(registration) = registration {
+                self.ask_registration(&mut shard.directory, topology, registration);
+            } else {
                 self.subscribe(shard, ctx, topology, user);
             }
-            registration
+            at_home
         });
-        match registration {
-            Some(registration) => self.ask_registration(registration),
-            None if session.is_raw() => drop(session.welcome(None)),
-            None => {}
+        if at_home && session.is_raw() {
+            session.welcome(None);
         }
         session
     }
@@ -235,13 +236,22 @@ impl Dispatch {
     pub fn close(&self, session: &Session) {
         self.counters.sessions_closed.add();
         session.set_gone();
-        let registered = (self.shard(session.user()).directory).close(session.user(), session.id());
-        if let Some(registration) = registered {
-            self.take_back(registration);
-        }
+        let user = session.user();
+        self.with_shard(user, |shard, _, topology| {
+            if let Some(registration) = shard.directory.close(user, session.id()) {
+                self.take_back(topology, registration);
+            }
+        });
     }
 
-    fn ask_registration(&self, registration: Registration) {
+    /// Under the lock of the user's shard, as [`Self::take_back`], so that the owner hears what is
+    /// true last, last.
+    fn ask_registration(
+        &self,
+        directory: &mut Directory<Arc<Session>>,
+        topology: &Topology,
+        registration: Registration,
+    ) {
         let Registration {
             owner,
             user,
@@ -249,7 +259,6 @@ impl Dispatch {
             nonce,
             resume,
         } = registration;
-        let topology = self.topology.load();
         let request = Request::Register {
             user: user.clone(),
             session,
@@ -266,13 +275,11 @@ impl Dispatch {
             link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
         });
         if !asked {
-            let directory = &mut self.shard(&user).directory;
             directory.registration_failed(&user, session);
         }
     }
 
-    fn take_back(&self, registration: Registration) {
-        let topology = self.topology.load();
+    fn take_back(&self, topology: &Topology, registration: Registration) {
         if let Some(link) = topology.link(&registration.owner)
             && link.is_connected()
         {

@@ -24,12 +24,11 @@ impl Dispatch {
 
     /// Tells a node every guest that it owns.
     fn tell_guests(&self, owner: &NodeId) {
-        for shard in &self.shards {
-            let registrations = super::locked(shard).directory.registrations_at(owner);
-            for registration in registrations {
-                self.ask_registration(registration);
+        self.with_each_shard(|shard, _, topology| {
+            for registration in shard.directory.registrations_at(owner) {
+                self.ask_registration(&mut shard.directory, topology, registration);
             }
-        }
+        });
     }
 
     /// A request of a peer. The answer goes to `replies`, now or later.

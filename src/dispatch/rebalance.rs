@@ -33,7 +33,6 @@ impl Dispatch {
             }
         }
         self.ask_for_consent();
-        let mut registrations = Vec::new();
         self.with_each_shard(|shard, ctx, topology| {
             let Shard {
                 directory, streams, ..
@@ -41,11 +40,8 @@ impl Dispatch {
             streams.tick(ctx, |user| directory.is_online(user));
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, false);
-            registrations.append(&mut shard.directory.take_unregistered());
+            self.retry_registrations(&mut shard.directory, topology);
         });
-        for registration in registrations {
-            self.ask_registration(registration);
-        }
         self.report_waiting(&self.topology.load());
         self.move_some(now);
     }

@@ -141,18 +141,17 @@ impl Dispatch {
             let owner = topology.owner_elsewhere(user.as_str());
             owner.map(|member| member.id.clone())
         };
-        let (moved, registrations) = {
+        let moved = {
             let directory = &mut super::locked(shard).directory;
-            (directory.rehome(owner_of), directory.take_unregistered())
-        };
-        for registration in registrations {
-            self.ask_registration(registration);
-        }
-        let draining = self.draining.load(Ordering::Relaxed);
-        for Moved { handle, home, left } in moved {
-            if let Some(registration) = left {
-                self.take_back(registration);
+            let mut moved = directory.rehome(owner_of);
+            for registration in moved.iter_mut().filter_map(|moved| moved.left.take()) {
+                self.take_back(topology, registration);
             }
+            self.retry_registrations(directory, topology);
+            moved
+        };
+        let draining = self.draining.load(Ordering::Relaxed);
+        for Moved { handle, home, .. } in moved {
             if home {
                 // One that takes messages is welcomed once it is subscribed.
                 if handle.is_raw() {
