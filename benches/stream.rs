@@ -122,10 +122,10 @@ fn settle(owner: &mut Node, holder: &mut Node) -> u64 {
                         key,
                         number,
                         seq,
-                        operation,
+                        operations,
                     } => {
                         let about = (&key, number, seq);
-                        let outcome = streams.replicate(ctx, &from, about, operation);
+                        let outcome = streams.replicate(ctx, &from, about, operations);
                         (outcome, Answer::None)
                     }
                     other => panic!("{other:?} is not asked here"),

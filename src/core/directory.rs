@@ -9,20 +9,19 @@
 //! in the list of [`Directory::take_unregistered`], or has a registration under way. Every session
 //! at home that takes messages has a feed, or stands in that of [`Directory::take_unsubscribed`].
 
-use indexmap::{IndexMap, IndexSet};
-
 use super::feed::Feed;
+use super::map::{Map, Set};
 use super::stream::{Position, Resume};
 use crate::id::{NodeId, SessionId, UserId};
 
 /// One shard of the users.
 #[derive(Debug)]
 pub struct Directory<H> {
-    users: IndexMap<UserId, Entry<H>>,
+    users: Map<UserId, Entry<H>>,
     /// Sessions whose registration has to be asked for (again).
-    unregistered: IndexSet<(UserId, SessionId)>,
+    unregistered: Set<(UserId, SessionId)>,
     /// Users with a session at home that gets nothing yet.
-    unsubscribed: IndexSet<UserId>,
+    unsubscribed: Set<UserId>,
     sessions: usize,
     guests: usize,
     nonces: u64,
@@ -120,9 +119,9 @@ pub struct Moved<H> {
 impl<H> Default for Directory<H> {
     fn default() -> Self {
         Self {
-            users: IndexMap::new(),
-            unregistered: IndexSet::new(),
-            unsubscribed: IndexSet::new(),
+            users: Map::default(),
+            unregistered: Set::default(),
+            unsubscribed: Set::default(),
             sessions: 0,
             guests: 0,
             nonces: 0,
@@ -405,7 +404,7 @@ impl<H: Clone> Directory<H> {
     }
 
     /// Users with sessions at home that have to be subscribed.
-    pub fn take_unsubscribed(&mut self) -> IndexSet<UserId> {
+    pub fn take_unsubscribed(&mut self) -> Set<UserId> {
         std::mem::take(&mut self.unsubscribed)
     }
 

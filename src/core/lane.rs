@@ -9,8 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use indexmap::IndexMap;
-
+use crate::core::map::Map;
 use crate::core::peer::{Answer, Append, Outcome};
 use crate::core::stream::{Message, MessageKey};
 use crate::id::{SessionId, UserId};
@@ -21,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The lanes to some recipients; `S` is how a sender is reached.
 #[derive(Debug)]
 pub struct Lanes<S> {
-    lanes: IndexMap<(UserId, SessionId), Lane<S>>,
+    lanes: Map<(UserId, SessionId), Lane<S>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +34,7 @@ struct Lane<S> {
 
 #[derive(Debug)]
 struct Item {
+    key: MessageKey,
     message: Message,
     deadline: Duration,
     /// Attempts that are not answered yet.
@@ -91,7 +91,7 @@ pub enum Receipt {
 impl<S> Default for Lanes<S> {
     fn default() -> Self {
         Self {
-            lanes: IndexMap::new(),
+            lanes: Map::default(),
         }
     }
 }
@@ -111,15 +111,17 @@ impl<S: Clone> Lanes<S> {
             attempt: 1,
             retry_at: None,
         });
-        let previous = lane.items.back().map(|item| item.message.key());
+        let previous = lane.items.back().map(|item| item.key);
         let now = lane.retry_at.is_none();
+        let key = message.key();
         lane.items.push_back(Item {
+            key,
             message: message.clone(),
             deadline,
             in_flight: u32::from(now),
             maybe: false,
         });
-        now.then(|| attempt(to, session, lane.attempt, message, previous))
+        now.then(|| attempt(to, session, lane.attempt, (key, message), previous))
     }
 
     /// An attempt has an outcome. Returns the message if that settles it.
@@ -132,7 +134,7 @@ impl<S: Clone> Lanes<S> {
     ) -> Option<Settled<S>> {
         let key = (ticket.to.clone(), ticket.session);
         let lane = self.lanes.get_mut(&key)?;
-        let same = |item: &Item| item.message.key() == ticket.message;
+        let same = |item: &Item| item.key == ticket.message;
         let index = lane.items.iter().position(same)?;
         let current = ticket.attempt == lane.attempt;
         let item = &mut lane.items[index];
@@ -184,10 +186,9 @@ impl<S: Clone> Lanes<S> {
             let mut previous = None;
             for item in &mut lane.items {
                 item.in_flight += 1;
-                let message = item.message.clone();
-                let key = message.key();
+                let message = (item.key, item.message.clone());
                 attempts.push(attempt(to, *session, lane.attempt, message, previous));
-                previous = Some(key);
+                previous = Some(item.key);
             }
             true
         });
@@ -235,14 +236,14 @@ fn attempt(
     to: &UserId,
     session: SessionId,
     number: u32,
-    message: Message,
+    (key, message): (MessageKey, Message),
     previous: Option<MessageKey>,
 ) -> Attempt {
     Attempt {
         ticket: Ticket {
             to: to.clone(),
             session,
-            message: message.key(),
+            message: key,
             attempt: number,
         },
         append: Append {

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod handshake;
 pub mod lane;
 pub mod link;
+pub mod map;
 pub mod membership;
 pub mod peer;
 pub mod protocol;

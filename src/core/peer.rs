@@ -74,6 +74,18 @@ pub enum Operation {
     Ack(Position),
 }
 
+impl Operation {
+    /// Roughly what it takes in memory and on the wire, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 24;
+        match self {
+            Self::Append(entry) => FIXED + entry.message.size(),
+            Self::Ack(_) => FIXED,
+        }
+    }
+}
+
 /// A configuration opens at a holder, with all that is in the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Install {
@@ -145,10 +157,10 @@ pub enum Request {
         key: UserId,
         /// The number of the configuration, whose owner is the caller.
         number: u64,
-        /// The operation's number.
+        /// The first operation's number; the others follow it without a gap.
         seq: u64,
-        /// What it is.
-        operation: Operation,
+        /// In their order; at least one.
+        operations: Vec<Operation>,
     },
     /// Let me serve what my ring gives me, and say what you hold of it.
     Consent {
@@ -221,12 +233,11 @@ impl Request {
             Self::Envelope(envelope) => envelope.size(),
             Self::Append(append) => FIXED + append.to.as_str().len() + append.message.size(),
             Self::Install(install) => FIXED + install.key.as_str().len() + install.snapshot.size(),
-            Self::Replicate { key, operation, .. } => {
-                let body = match operation {
-                    Operation::Append(entry) => entry.message.size(),
-                    Operation::Ack(_) => 0,
-                };
-                FIXED + key.as_str().len() + body
+            Self::Replicate {
+                key, operations, ..
+            } => {
+                let operations = operations.iter().map(Operation::size);
+                FIXED + key.as_str().len() + operations.sum::<usize>()
             }
             Self::Offer(offers) => FIXED + OFFER * offers.len(),
             Self::Deliver(delivery) => {

@@ -78,11 +78,11 @@ impl Dispatch {
                 key,
                 number,
                 seq,
-                operation,
+                operations,
             } => {
                 let outcome = self.with_shard(&key, |shard, ctx, _| {
                     let about = (&key, number, seq);
-                    shard.streams.replicate(ctx, peer, about, operation)
+                    shard.streams.replicate(ctx, peer, about, operations)
                 });
                 answer(outcome, Answer::None);
             }

@@ -3,12 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use indexmap::IndexSet;
-
 use super::peer_link::ReplyQueue;
 use super::session::Session;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
+use crate::core::map::Set;
 use crate::core::peer::Envelope;
 use crate::core::stream::{Holder, Streams};
 use crate::id::UserId;
@@ -26,7 +25,7 @@ pub(super) struct Shard {
     /// What sessions of this node have sent to them.
     pub lanes: Lanes<Arc<Session>>,
     /// Users with a guest that something could not be sent to.
-    pub hungry: IndexSet<UserId>,
+    pub hungry: Set<UserId>,
     /// What has to be done once the lock is free: notices to users of other shards.
     pub notices: Vec<Envelope>,
 }
@@ -51,7 +50,7 @@ impl Shard {
             directory: Directory::default(),
             streams: Streams::new(me),
             lanes: Lanes::default(),
-            hungry: IndexSet::new(),
+            hungry: Set::default(),
             notices: Vec::new(),
         }
     }

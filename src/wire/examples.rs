@@ -116,12 +116,12 @@ pub fn offer() -> Offer {
     }
 }
 
-pub fn replicate(operation: Operation) -> Request {
+pub fn replicate(operations: Vec<Operation>) -> Request {
     Request::Replicate {
         key: user("bob"),
         number: 7,
         seq: 301,
-        operation,
+        operations,
     }
 }
 
@@ -171,8 +171,17 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("append", append(None)),
         ("append behind", append(Some(message().key()))),
         ("install", Request::Install(Box::new(install()))),
-        ("replicate append", replicate(Operation::Append(entry(21)))),
-        ("replicate ack", replicate(Operation::Ack(position(20)))),
+        (
+            "replicate append",
+            replicate(vec![Operation::Append(entry(21))]),
+        ),
+        (
+            "replicate both",
+            replicate(vec![
+                Operation::Ack(position(20)),
+                Operation::Append(entry(21)),
+            ]),
+        ),
         (
             "consent",
             Request::Consent {

@@ -1,6 +1,6 @@
 //! Requests of a link, to and from their wire form.
 
-use super::check::{body, bounded, counted, generation, message_id, required, user_id};
+use super::check::{body, bounded, counted, each, generation, message_id, required, user_id};
 use super::copies::{holders, offers, offers_to_wire};
 use super::stream::{entries, key_from_wire, key_to_wire, position, snapshot};
 use super::{WireError, proto};
@@ -39,12 +39,12 @@ impl From<Request> for proto::request::Kind {
                 key,
                 number,
                 seq,
-                operation,
+                operations,
             } => Self::Replicate(proto::Replicate {
                 key: text(&key),
                 number,
                 seq,
-                operation: Some(operation.into()),
+                operations: operations.into_iter().map(Into::into).collect(),
             }),
             Request::Consent { generation, digest } => Self::Consent(proto::Consent {
                 generation: generation.0,
@@ -97,7 +97,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 key: user_id(&replicate.key)?,
                 number: counted(replicate.number)?,
                 seq: counted(replicate.seq)?,
-                operation: required(replicate.operation, "an operation is missing")?,
+                operations: operations(replicate.operations)?,
             },
             Kind::Consent(consent) => Self::Consent {
                 generation: generation(consent.generation)?,
@@ -194,25 +194,35 @@ impl TryFrom<proto::Append> for Append {
     }
 }
 
-impl From<Operation> for proto::replicate::Operation {
+impl From<Operation> for proto::Operation {
     fn from(operation: Operation) -> Self {
-        match operation {
-            Operation::Append(entry) => Self::Append(entry.into()),
-            Operation::Ack(position) => Self::Ack(position.into()),
+        use proto::operation::Kind;
+        let kind = match operation {
+            Operation::Append(entry) => Kind::Append(entry.into()),
+            Operation::Ack(position) => Kind::Ack(position.into()),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<proto::Operation> for Operation {
+    type Error = WireError;
+
+    fn try_from(operation: proto::Operation) -> Result<Self, WireError> {
+        use proto::operation::Kind;
+        match operation.kind {
+            Some(Kind::Append(entry)) => Ok(Self::Append(entry.try_into()?)),
+            Some(Kind::Ack(position)) => Ok(Self::Ack(position.try_into()?)),
+            None => Err(WireError("an operation without a kind")),
         }
     }
 }
 
-impl TryFrom<proto::replicate::Operation> for Operation {
-    type Error = WireError;
-
-    fn try_from(operation: proto::replicate::Operation) -> Result<Self, WireError> {
-        use proto::replicate::Operation as Wire;
-        Ok(match operation {
-            Wire::Append(entry) => Self::Append(entry.try_into()?),
-            Wire::Ack(position) => Self::Ack(position.try_into()?),
-        })
+fn operations(list: Vec<proto::Operation>) -> Result<Vec<Operation>, WireError> {
+    if list.is_empty() {
+        return Err(WireError("no operations"));
     }
+    each(bounded(list)?)
 }
 
 impl From<Install> for proto::Install {

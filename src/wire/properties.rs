@@ -117,14 +117,17 @@ proptest! {
     }
 
     #[test]
-    fn an_operation_arrives_as_it_went(
+    fn operations_arrive_as_they_went(
         key in user(), number in 1..=u64::MAX, seq in 1..=u64::MAX,
-        operation in prop_oneof![
-            (1..=EXACT_MAX).prop_flat_map(entry).prop_map(Operation::Append),
-            position().prop_map(Operation::Ack),
-        ],
+        operations in prop::collection::vec(
+            prop_oneof![
+                (1..=EXACT_MAX).prop_flat_map(entry).prop_map(Operation::Append),
+                position().prop_map(Operation::Ack),
+            ],
+            1..4,
+        ),
     ) {
-        let request = Request::Replicate { key, number, seq, operation };
+        let request = Request::Replicate { key, number, seq, operations };
         prop_assert_eq!(over_the_wire(request.clone()), request);
     }
 

@@ -130,7 +130,7 @@ fn a_delivery_that_cannot_be_right_is_refused() {
 fn a_request_that_cannot_be_right_is_refused() {
     use proto::request::Kind;
     let with = |change: fn(&mut proto::Replicate)| {
-        let request = replicate(Operation::Ack(position(1)));
+        let request = replicate(vec![Operation::Ack(position(1))]);
         changed::<Request, Kind>(request, |kind| match kind {
             Kind::Replicate(replicate) => change(replicate),
             other => panic!("another kind: {other:?}"),
@@ -139,7 +139,8 @@ fn a_request_that_cannot_be_right_is_refused() {
     assert!(with(|_| {}).is_ok());
     assert!(with(|r| r.number = 0).is_err());
     assert!(with(|r| r.seq = 0).is_err());
-    assert!(with(|r| r.operation = None).is_err());
+    assert!(with(|r| r.operations.clear()).is_err());
+    assert!(with(|r| r.operations[0].kind = None).is_err());
     assert!(with(|r| r.key = String::new()).is_err());
 
     let bob = || "bob".to_owned();

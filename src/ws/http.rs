@@ -39,7 +39,7 @@ enum Accepted {
     Session(SessionConfig),
     /// Nothing but these frames and a Close frame.
     Goodbye {
-        text: Bytes,
+        text: Vec<u8>,
         code: CloseCode,
         reason: &'static str,
     },

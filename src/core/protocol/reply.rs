@@ -2,13 +2,18 @@
 //! order of the protocol's documentation.
 
 use std::collections::HashSet;
-
-use bytes::Bytes;
+use std::fmt;
+use std::io::Write as _;
 
 use super::request::Refusal;
 use crate::core::stream::Position;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, UserId};
+
+/// What nearly every reply has room in, in bytes.
+const REPLY_BYTES: usize = 128;
+/// What a message takes beside what its sender gave it, in bytes, at most.
+const MESSAGE_BYTES: usize = 192;
 
 /// The first message on every connection that is served.
 #[derive(Debug, Clone, Copy)]
@@ -71,35 +76,39 @@ impl Reason {
 
 /// `welcome`.
 #[must_use]
-pub fn welcome(welcome: &Welcome<'_>) -> Bytes {
+pub fn welcome(welcome: &Welcome<'_>) -> Vec<u8> {
     Object::of_type("welcome")
         .text("user", welcome.user.as_str())
         .text("session", &welcome.session.to_string())
         .text("node", welcome.node.as_str())
         .position(welcome.position)
         .flag("recovered", welcome.recovered)
-        .raw("heartbeat_ms", &welcome.heartbeat_ms.to_string())
-        .raw("max_message_bytes", &welcome.max_message_bytes.to_string())
+        .raw("heartbeat_ms", welcome.heartbeat_ms)
+        .raw("max_message_bytes", welcome.max_message_bytes)
         .end()
 }
 
 /// `message`, whole; the body is copied once.
 #[must_use]
-pub fn message(message: &Message<'_>) -> Bytes {
-    Object::of_type("message")
+pub fn message(message: &Message<'_>) -> Vec<u8> {
+    let size = message.id.len()
+        + message.from.as_str().len()
+        + message.to.as_str().len()
+        + message.body.len();
+    Object::of_size("message", MESSAGE_BYTES + size)
         .text("stream", "inbox")
         .position(message.position)
         .text("id", message.id)
         .text("from", message.from.as_str())
         .object("to", |to| to.text("user", message.to.as_str()))
         .raw("body", message.body)
-        .raw("ts", &message.ts.to_string())
+        .raw("ts", message.ts)
         .end()
 }
 
 /// `receipt`: handed to at least one session.
 #[must_use]
-pub fn sent(id: &str) -> Bytes {
+pub fn sent(id: &str) -> Vec<u8> {
     Object::of_type("receipt")
         .text("id", id)
         .text("status", "sent")
@@ -109,18 +118,18 @@ pub fn sent(id: &str) -> Bytes {
 /// `receipt`: kept by the owner and its live successors, which are so many `copies`. A `duplicate`
 /// is the repeat of a message that was accepted before.
 #[must_use]
-pub fn accepted(id: &str, copies: u8, duplicate: bool) -> Bytes {
+pub fn accepted(id: &str, copies: u8, duplicate: bool) -> Vec<u8> {
     Object::of_type("receipt")
         .text("id", id)
         .text("status", "accepted")
-        .raw("copies", &copies.to_string())
+        .raw("copies", copies)
         .flag("duplicate", duplicate.then_some(true))
         .end()
 }
 
 /// `delivered`, to the sender of a message: the user has acked it.
 #[must_use]
-pub fn delivered(id: &str, user: &UserId) -> Bytes {
+pub fn delivered(id: &str, user: &UserId) -> Vec<u8> {
     Object::of_type("delivered")
         .text("id", id)
         .text("user", user.as_str())
@@ -129,7 +138,7 @@ pub fn delivered(id: &str, user: &UserId) -> Bytes {
 
 /// `receipt`: the request that it names did not succeed.
 #[must_use]
-pub fn failed(id: &str, code: ErrorCode, message: &str) -> Bytes {
+pub fn failed(id: &str, code: ErrorCode, message: &str) -> Vec<u8> {
     Object::of_type("receipt")
         .text("id", id)
         .text("status", "failed")
@@ -139,7 +148,7 @@ pub fn failed(id: &str, code: ErrorCode, message: &str) -> Bytes {
 
 /// `presence`: each user once, in the order given; of a repeat the first answer counts.
 #[must_use]
-pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool)>) -> Bytes {
+pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool)>) -> Vec<u8> {
     let mut seen = HashSet::new();
     Object::of_type("presence")
         .text("id", id)
@@ -155,25 +164,25 @@ pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool
 
 /// `redirect`; `after_ms` is how long to wait before following it.
 #[must_use]
-pub fn redirect(url: &str, reason: Reason, after_ms: Option<u64>) -> Bytes {
+pub fn redirect(url: &str, reason: Reason, after_ms: Option<u64>) -> Vec<u8> {
     let object = Object::of_type("redirect")
         .text("url", url)
         .text("reason", reason.as_str());
     match after_ms {
-        Some(after_ms) => object.raw("after_ms", &after_ms.to_string()).end(),
+        Some(after_ms) => object.raw("after_ms", after_ms).end(),
         None => object.end(),
     }
 }
 
 /// `error`, for what no id can be named.
 #[must_use]
-pub fn error(code: ErrorCode, message: &str) -> Bytes {
+pub fn error(code: ErrorCode, message: &str) -> Vec<u8> {
     Object::of_type("error").fault(code, message).end()
 }
 
 /// `pong`, with the ping's id.
 #[must_use]
-pub fn pong(id: Option<&str>) -> Bytes {
+pub fn pong(id: Option<&str>) -> Vec<u8> {
     let object = Object::of_type("pong");
     match id {
         Some(id) => object.text("id", id).end(),
@@ -183,7 +192,7 @@ pub fn pong(id: Option<&str>) -> Bytes {
 
 /// The one answer to a request that is not acted on.
 #[must_use]
-pub fn refusal(refusal: &Refusal) -> Bytes {
+pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     match refusal {
         Refusal::NotTheProtocol { message } => error(ErrorCode::BadRequest, message),
         Refusal::Failed { id, code, message } => failed(id, *code, message),
@@ -198,7 +207,14 @@ struct Object {
 
 impl Object {
     fn of_type(kind: &'static str) -> Self {
-        Self { out: vec![b'{'] }.text("type", kind)
+        Self::of_size(kind, REPLY_BYTES)
+    }
+
+    /// With room for so many bytes; it takes more if it must.
+    fn of_size(kind: &'static str, bytes: usize) -> Self {
+        let mut out = Vec::with_capacity(bytes);
+        out.push(b'{');
+        Self { out }.text("type", kind)
     }
 
     fn text(self, name: &str, value: &str) -> Self {
@@ -207,11 +223,10 @@ impl Object {
         object
     }
 
-    fn raw(self, name: &str, json: &str) -> Self {
+    /// A value that is JSON as it is displayed.
+    fn raw(self, name: &str, json: impl fmt::Display) -> Self {
         let mut object = self.name(name);
-        // Closing bytes come too: most replies then need one allocation for what follows.
-        object.out.reserve(json.len() + 32);
-        object.out.extend_from_slice(json.as_bytes());
+        write!(object.out, "{json}").expect("memory takes all");
         object
     }
 
@@ -228,9 +243,10 @@ impl Object {
     fn position(self, position: Option<Position>) -> Self {
         match position {
             None => self,
+            // An epoch has no character that would have to be escaped.
             Some(Position { epoch, offset }) => self
-                .text("epoch", &epoch.to_string())
-                .raw("offset", &offset.to_string()),
+                .raw("epoch", format_args!("\"{epoch}\""))
+                .raw("offset", offset),
         }
     }
 
@@ -257,9 +273,9 @@ impl Object {
         self
     }
 
-    fn end(mut self) -> Bytes {
+    fn end(mut self) -> Vec<u8> {
         self.out.push(b'}');
-        self.out.into()
+        self.out
     }
 }
 

@@ -11,7 +11,7 @@ fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
-fn text(reply: &Bytes) -> &str {
+fn text(reply: &[u8]) -> &str {
     let text = std::str::from_utf8(reply).unwrap();
     let value: Value = serde_json::from_str(text).unwrap();
     assert!(value["type"].is_string(), "{text}");

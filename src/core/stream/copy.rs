@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::configuration::{ConfigId, Holder};
 use super::log::Log;
+use crate::core::peer::Operation;
 
 /// One stream on one node.
 #[derive(Debug)]
@@ -76,6 +77,10 @@ pub(super) struct Replica {
     /// The last operation that it has acknowledged in this configuration.
     pub acked: u64,
     pub state: ReplicaState,
+    /// Something is on its way to it: nothing else is sent before that is answered.
+    pub in_flight: bool,
+    /// The operations behind what is on its way, up to the last one in the log.
+    pub queue: VecDeque<Operation>,
     /// Since when it has not been in step.
     pub failing_since: Option<Duration>,
     /// What it lacks is not sent again before.
@@ -179,11 +184,29 @@ impl<T> Owner<T> {
 }
 
 impl Replica {
+    /// Takes the next operations to be sent, of about that many bytes, if there are any and nothing
+    /// is on its way.
+    pub(super) fn next(&mut self, bytes_max: usize) -> Vec<Operation> {
+        if self.in_flight {
+            return Vec::new();
+        }
+        let mut bytes = 0;
+        let fits = |operation: &&Operation| {
+            let room = bytes < bytes_max;
+            bytes += operation.size();
+            room
+        };
+        let count = self.queue.iter().take_while(fits).count();
+        self.queue.drain(..count).collect()
+    }
+
     pub(super) fn new(holder: Holder) -> Self {
         Self {
             holder,
             acked: 0,
             state: ReplicaState::Lacking,
+            in_flight: false,
+            queue: VecDeque::new(),
             failing_since: None,
             retry_at: Duration::ZERO,
             retries: 0,

@@ -72,13 +72,13 @@ impl<T> Streams<T> {
         (Outcome::Done, Answer::None)
     }
 
-    /// An owner has done something.
+    /// An owner has done something: the operations from `seq` on.
     pub fn replicate(
         &mut self,
         ctx: &Context<'_>,
         from: &Holder,
         (key, number, seq): (&UserId, u64, u64),
-        operation: Operation,
+        operations: Vec<Operation>,
     ) -> Outcome {
         self.refresh(ctx, key);
         let Some(Stream {
@@ -93,21 +93,23 @@ impl<T> Streams<T> {
         if !same || copy.sealed || seq > copy.seq + 1 {
             return Outcome::NotOwner;
         }
-        if seq <= copy.seq {
-            return Outcome::Done;
-        }
-        match operation {
-            Operation::Append(entry) => {
-                if !copy.log.copy(entry.into_entry(ctx.now)) {
-                    return Outcome::NotOwner;
+        held.touched = ctx.now;
+        for (seq, operation) in (seq..).zip(operations) {
+            if seq <= copy.seq {
+                continue;
+            }
+            match operation {
+                Operation::Append(entry) => {
+                    if !copy.log.copy(entry.into_entry(ctx.now)) {
+                        return Outcome::NotOwner;
+                    }
+                }
+                Operation::Ack(position) => {
+                    copy.log.ack(position, &ctx.config.limits);
                 }
             }
-            Operation::Ack(position) => {
-                copy.log.ack(position, &ctx.config.limits);
-            }
+            copy.seq = seq;
         }
-        copy.seq = seq;
-        held.touched = ctx.now;
         Outcome::Done
     }
 

@@ -1,8 +1,10 @@
 //! The messages that a stream has seen, by which repeats are recognised.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 use crate::id::UserId;
@@ -50,7 +52,7 @@ pub struct Seen {
 /// do not touch them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SeenIds {
-    seen: HashMap<MessageKey, Seen>,
+    seen: HashMap<MessageKey, Seen, RandomState>,
     /// Oldest first, but for what came by a merge.
     order: VecDeque<MessageKey>,
 }
@@ -66,7 +68,7 @@ impl SeenIds {
 
     /// Adds a key, unless it is there.
     pub fn insert(&mut self, key: MessageKey, seen: Seen) {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.seen.entry(key) {
+        if let Entry::Vacant(entry) = self.seen.entry(key) {
             entry.insert(seen);
             self.order.push_back(key);
         }

@@ -264,9 +264,19 @@ impl Log {
         limits: &LogLimits,
     ) -> Result<Appended, Full> {
         let key = message.key();
-        if let Some(seen) = self.seen.get(key) {
-            return Ok(Appended::Repeat(seen));
+        match self.seen.get(key) {
+            Some(seen) => Ok(Appended::Repeat(seen)),
+            None => (self.append_new(now, (key, message), limits)).map(Appended::New),
         }
+    }
+
+    /// As [`Self::append`], of a message that is not known, with its key.
+    pub(super) fn append_new(
+        &mut self,
+        now: Duration,
+        (key, message): (MessageKey, Message),
+        limits: &LogLimits,
+    ) -> Result<u64, Full> {
         if self.seen.len() >= limits.seen_max {
             return Err(Full::Seen);
         }
@@ -281,11 +291,16 @@ impl Log {
             origins: None,
             message,
         };
-        Ok(Appended::New(self.push(entry)))
+        Ok(self.push_new(key, entry))
     }
 
     /// Puts an entry at the end; its offset is the next one or above.
     pub(super) fn push(&mut self, entry: Entry) -> u64 {
+        self.push_new(entry.message.key(), entry)
+    }
+
+    /// As [`Self::push`], with the message's key.
+    fn push_new(&mut self, key: MessageKey, entry: Entry) -> u64 {
         let offset = entry.offset;
         assert!(offset >= self.next, "offsets grow");
         self.next = offset + 1;
@@ -293,7 +308,7 @@ impl Log {
             offset,
             at: entry.at,
         };
-        self.seen.replace(entry.message.key(), seen);
+        self.seen.replace(key, seen);
         if entry.acked {
             self.kept.add(&entry);
         } else {

@@ -21,6 +21,8 @@ const RETRIES_COUNTED: u32 = 8;
 const SLOW_AFTER: Duration = Duration::from_millis(1500);
 /// … for this long.
 const SLOW_FOR: Duration = Duration::from_secs(5);
+/// Operations in one request, in bytes, about.
+const BATCH_BYTES: usize = 64 * 1024;
 
 impl<T> Streams<T> {
     /// Becomes the owner of a stream with this log, in a configuration of at least that number.
@@ -79,25 +81,54 @@ impl<T> Streams<T> {
     }
 
     /// Sends an operation, which is done in the log already, to all who follow.
-    pub(super) fn operate(&mut self, key: &UserId, operation: &Operation) {
+    pub(super) fn operate(&mut self, key: &UserId, operation: Operation) {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
         copy.seq += 1;
-        let (number, seq) = (copy.config.number, copy.seq);
-        let follow = |replica: &&Replica| replica.state != ReplicaState::Lacking;
-        let followers: Vec<Holder> = (owner.replicas.iter().filter(follow))
-            .map(|replica| replica.holder.clone())
-            .collect();
-        for holder in followers {
+        // Who lacks something gets the whole stream.
+        let follows = |replica: &&mut Replica| replica.state != ReplicaState::Lacking;
+        let mut followers = owner.replicas.iter_mut().filter(follows);
+        if let Some(last) = followers.next_back() {
+            for replica in followers {
+                replica.queue.push_back(operation.clone());
+            }
+            last.queue.push_back(operation);
+        }
+        self.send_queued(key);
+    }
+
+    /// Sends each holder what has gathered while the last operations were on their way to it: a busy
+    /// stream is copied in batches, an idle one at once.
+    fn send_queued(&mut self, key: &UserId) {
+        let mut requests = Vec::new();
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return;
+        };
+        let number = copy.config.number;
+        for replica in &mut owner.replicas {
+            let before = replica.queue.len() as u64;
+            let operations = replica.next(BATCH_BYTES);
+            if operations.is_empty() {
+                continue;
+            }
+            replica.in_flight = true;
+            let seq = copy.seq - before + 1;
+            let about = About::Copy {
+                key: key.clone(),
+                number,
+                seq: seq + operations.len() as u64 - 1,
+            };
             let request = Request::Replicate {
                 key: key.clone(),
                 number,
                 seq,
-                operation: operation.clone(),
+                operations,
             };
-            let key = key.clone();
-            self.ask(&holder, request, About::Copy { key, number, seq });
+            requests.push((replica.holder.clone(), request, about));
+        }
+        for (holder, request, about) in requests {
+            self.ask(&holder, request, about);
         }
     }
 
@@ -118,6 +149,8 @@ impl<T> Streams<T> {
                     }
                 }
                 replica.state = ReplicaState::Installing;
+                replica.in_flight = true;
+                replica.queue.clear();
                 let install = Install {
                     key: key.clone(),
                     number: copy.config.number,
@@ -160,17 +193,18 @@ impl<T> Streams<T> {
         if outcome == Outcome::Done {
             replica.acked = replica.acked.max(seq);
             replica.retries = 0;
-            // An operation behind this one may not have gone out.
-            if replica.state != ReplicaState::Lacking || seq == last {
-                replica.state = ReplicaState::Following;
-            }
+            replica.state = ReplicaState::Following;
+            replica.in_flight = false;
             replica.failing_since = (replica.acked < last)
                 .then_some(replica.failing_since)
                 .flatten();
+            self.send_queued(key);
             self.commit(key);
             return;
         }
         replica.state = ReplicaState::Lacking;
+        replica.in_flight = false;
+        replica.queue.clear();
         replica.retry_at = ctx.now
             + RETRY_MIN
                 .saturating_mul(1 << replica.retries)

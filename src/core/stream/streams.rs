@@ -12,17 +12,16 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use indexmap::IndexMap;
-
 use super::configuration::Holder;
 use super::context::{About, Context, Output, Subscription};
 use super::copy::{Copy, Owner, Role, Stream, Waiter, copies};
 use super::ids::MessageKey;
-use super::log::{Appended, Full, Log, Message};
+use super::log::{Log, Message};
 use super::position::{Epoch, Position};
 use super::replay::Resumed;
 use super::resume::Resume;
 use super::snapshot::SnapshotEntry;
+use crate::core::map::Map;
 use crate::core::peer::{Answer, Operation, Outcome, Request};
 use crate::core::view::Member;
 use crate::id::{NodeId, UserId};
@@ -39,7 +38,7 @@ enum Taken {
 #[derive(Debug)]
 pub struct Streams<T> {
     pub(super) me: Holder,
-    pub(super) by_key: IndexMap<UserId, Stream<T>>,
+    pub(super) by_key: Map<UserId, Stream<T>>,
     /// Streams that are not as they should be, looked at on every tick.
     pub(super) attention: BTreeSet<UserId>,
     /// Holders that do not acknowledge, and until when they are passed over.
@@ -66,7 +65,7 @@ impl<T> Streams<T> {
     pub fn new(me: Holder) -> Self {
         Self {
             me,
-            by_key: IndexMap::new(),
+            by_key: Map::default(),
             attention: BTreeSet::new(),
             slow: Vec::new(),
             present: (0, 0),
@@ -188,7 +187,8 @@ impl<T> Streams<T> {
         self.serve(ctx, key)?;
         let full = self.bytes + message.size() > ctx.config.shard_bytes_max;
         let (copy, owner) = self.owned_mut(key).ok_or(Outcome::Busy)?;
-        if let Some(seen) = copy.log.seen(message.key()) {
+        let id = message.key();
+        if let Some(seen) = copy.log.seen(id) {
             // Of a repeat that is not committed the first one's outcome is not known yet.
             return Ok(if owner.serving && seen.offset <= owner.visible {
                 Taken::Before {
@@ -208,16 +208,15 @@ impl<T> Streams<T> {
             return Err(Outcome::InboxFull);
         }
         let bytes = message.size();
-        let offset = match copy.log.append(ctx.now, message, &ctx.config.limits) {
-            Ok(Appended::New(offset)) => offset,
-            Ok(Appended::Repeat(_)) => return Ok(Taken::Waits { duplicate: true }),
-            Err(Full::Unacked | Full::Seen) => return Err(Outcome::InboxFull),
+        let limits = &ctx.config.limits;
+        let Ok(offset) = copy.log.append_new(ctx.now, (id, message), limits) else {
+            return Err(Outcome::InboxFull);
         };
         owner.appended.push_back((copy.seq + 1, offset));
         let entry = copy.log.last().map(|e| SnapshotEntry::new(ctx.now, e));
         self.bytes += bytes;
         if let Some(entry) = entry {
-            self.operate(key, &Operation::Append(entry));
+            self.operate(key, Operation::Append(entry));
         }
         Ok(Taken::Waits { duplicate: false })
     }
@@ -273,7 +272,7 @@ impl<T> Streams<T> {
                 });
             }
         }
-        self.operate(key, &Operation::Ack(position));
+        self.operate(key, Operation::Ack(position));
         self.commit(key);
     }
 
