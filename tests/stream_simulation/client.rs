@@ -248,6 +248,15 @@ impl World {
         self.connections[id].says.pop_front()
     }
 
+    /// A client leaves a node that others take for dead.
+    pub fn leave_connection(&mut self, id: usize) {
+        let client = self.connections[id].client;
+        if self.clients[client].connection == Some(id) {
+            self.cut(client);
+            self.connect(client);
+        }
+    }
+
     /// A client's connection ends, from its side.
     pub fn cut(&mut self, client: usize) {
         let Some(id) = self.clients[client].connection.take() else {

@@ -13,6 +13,9 @@ impl World {
         if self.calm {
             return;
         }
+        if self.wounded && self.is_whole() {
+            self.wounded = false;
+        }
         match fault.clone() {
             Fault::Crash {
                 machine,
@@ -48,13 +51,18 @@ impl World {
             }
             Fault::FalseDown { machine } => self.slander(machine),
             Fault::Start { machine } => self.start(machine),
-            Fault::Drain { machine } => {
+            Fault::Drain { machine, restart } => {
                 if self.may_lose(machine)
                     && let Some(pid) = self.pid_of(machine)
                 {
                     self.trace.say(format_args!("== {fault}"));
-                    self.drain(pid);
+                    self.drain(pid, restart);
                 }
+            }
+            Fault::Late { machine, by, time } => {
+                self.trace.say(format_args!("== {fault}"));
+                self.late.push((machine, by));
+                self.after(time, Event::Punctual(machine));
             }
         }
     }
@@ -82,7 +90,7 @@ impl World {
         if self.scenario.careful {
             if self.is_whole() {
                 self.budget = self.scenario.replicas - 1;
-            } else if self.scenario.splits {
+            } else if self.scenario.may_fork() {
                 // What was accepted since may have fewer copies, and said so.
                 self.budget = 0;
             }
@@ -96,6 +104,7 @@ impl World {
             self.budget -= 1;
         }
         self.trace.say(format_args!("== {fault}"));
+        self.wounded = true;
         self.end_process(pid, silent);
         let noticed = self.rng.random_range(1500 * MS..3500 * MS);
         self.after(noticed, Event::Detect(machine));
@@ -173,10 +182,40 @@ impl World {
             .and_then(|p| p.known.get(&machine).copied());
         if let Some(known) = known.filter(|known| !known.down)
             && !self.is_paused(by)
+            && (self.scenario.splits || self.may_lose(machine) && self.is_nobody_mistaken())
         {
             self.trace
                 .say(format_args!("== {by:?} takes m{machine} for dead"));
             self.declare_down(by, machine, known);
+            if self.scenario.slander {
+                self.leave(machine);
+            }
+        }
+    }
+
+    /// Whether there are copies enough that one node may be taken for dead: all know who lives, and
+    /// nothing has been missing since somebody died.
+    fn is_nobody_mistaken(&self) -> bool {
+        let lives = |machine: usize, generation: u64| {
+            let process = self.machines[machine].process.as_ref();
+            process.is_some_and(|process| process.me().generation == generation)
+        };
+        let processes = self.machines.iter().filter_map(|m| m.process.as_ref());
+        let mut records = processes.flat_map(|process| &process.known);
+        !self.wounded && records.all(|(m, record)| record.down != lives(*m, record.generation))
+    }
+
+    /// Some clients of a node that is taken for dead go elsewhere, before it hears of that.
+    fn leave(&mut self, machine: usize) {
+        let connections = self.clients.iter().filter_map(|client| client.connection);
+        let here: Vec<usize> = connections
+            .filter(|id| self.connections[*id].pid.machine == machine)
+            .collect();
+        for id in here {
+            if self.rng.random_bool(0.5) {
+                let after = self.rng.random_range(0..3 * SECOND);
+                self.after(after, Event::Leave(id));
+            }
         }
     }
 
@@ -185,6 +224,7 @@ impl World {
         self.calm = true;
         self.blocked.clear();
         self.slow.clear();
+        self.late.clear();
         for pid in self.pids() {
             if self.is_paused(pid) {
                 self.resume(pid);

@@ -91,7 +91,9 @@ impl World {
             machine,
             record,
         };
-        self.after(after, event);
+        let late = self.late.iter().find(|(late, _)| *late == to.machine);
+        let later = late.map_or(0, |(_, by)| *by);
+        self.after(after + later, event);
     }
 
     /// Something has reached a node; whether it could is asked by the caller.
@@ -166,14 +168,16 @@ impl World {
     /// Those who cannot talk with a machine any more take its node for dead, one of them first.
     pub fn detect(&mut self, machine: usize) {
         let alive = self.pids().into_iter().find(|pid| pid.machine == machine);
-        let silent = alive.is_none_or(|pid| self.is_paused(pid));
+        // Where all hear each other nobody pauses for so long that it is noticed.
+        let splits = self.scenario.splits;
+        let silent = alive.is_none_or(|pid| splits && self.is_paused(pid));
         for pid in self.pids() {
             if pid.machine == machine || self.is_paused(pid) {
                 continue;
             }
-            let cut = silent
-                || !self.reaches(pid.machine, machine)
-                || !self.reaches(machine, pid.machine);
+            let unheard =
+                !self.reaches(pid.machine, machine) || !self.reaches(machine, pid.machine);
+            let cut = silent || splits && unheard;
             let known = self
                 .process(pid)
                 .and_then(|p| p.known.get(&machine).copied());

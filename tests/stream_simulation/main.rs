@@ -12,6 +12,7 @@ mod gossip;
 mod ledger;
 mod network;
 mod node;
+mod promises;
 mod reader;
 mod run;
 mod scenario;

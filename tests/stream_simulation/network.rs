@@ -12,6 +12,7 @@ use ringpost::dispatch::{Dispatch, PeerLink, ReplyQueue};
 use ringpost::wire::proto;
 
 use super::gossip::node_id;
+use super::promises::Asked;
 use super::scenario::{MS, SECOND};
 use super::world::{Event, Pid, World};
 
@@ -49,6 +50,8 @@ struct Pipe {
 struct Server {
     number: u64,
     replies: Arc<ReplyQueue>,
+    /// Replies that were looked at, and will be sent.
+    answered: Vec<Reply>,
 }
 
 impl World {
@@ -186,6 +189,7 @@ impl World {
             self.streams[id].server = Some(Server {
                 number,
                 replies: Arc::default(),
+                answered: Vec::new(),
             });
             self.push_replies(id, Vec::new());
             return;
@@ -207,7 +211,7 @@ impl World {
         replies: &Arc<ReplyQueue>,
     ) {
         let stream = &self.streams[id];
-        let (from, to) = (stream.from, stream.to);
+        let (from, to, caller) = (stream.from, stream.to, stream.caller.clone());
         self.trace.bytes(bytes);
         let batch = match proto::Batch::decode(bytes) {
             Ok(batch) => batch,
@@ -224,7 +228,17 @@ impl World {
                     self.trace.say(format_args!(
                         "{to:?} is asked by {from:?} #{seq}: {request:?}"
                     ));
-                    dispatch.peer_request(&stream.caller, seq, request, replies);
+                    let asked = Asked::by(&caller, &request);
+                    dispatch.peer_request(&caller, seq, request, replies);
+                    let answered = replies.take();
+                    let reply = answered.iter().find(|reply| reply.seq == seq);
+                    let wrong = reply.and_then(|reply| self.promises.answered(to, asked, reply));
+                    if let Some(wrong) = wrong.filter(|_| !self.scenario.splits) {
+                        self.ledger.fail(wrong);
+                    }
+                    if let Some(server) = &mut self.streams[id].server {
+                        server.answered.extend(answered);
+                    }
                 }
             }
         }
@@ -348,15 +362,18 @@ impl World {
     }
 
     pub fn send_replies(&mut self, pid: Pid) {
-        let streams = &self.streams;
+        let streams = &mut self.streams;
         let process = self.machines[pid.machine].process.as_mut();
         let Some(process) = process.filter(|process| process.pid == pid) else {
             return;
         };
         process.incoming.retain(|id| !streams[*id].dead);
         for id in process.incoming.clone() {
-            let replies = self.streams[id].server.as_ref().map(|s| s.replies.take());
-            let replies = replies.unwrap_or_default();
+            let Some(server) = &mut self.streams[id].server else {
+                continue;
+            };
+            let mut replies = std::mem::take(&mut server.answered);
+            replies.extend(server.replies.take());
             if !replies.is_empty() {
                 let replies = replies.into_iter().map(Into::into).collect();
                 self.push_replies(id, proto::ReplyBatch { replies }.encode_to_vec());

@@ -45,6 +45,8 @@ pub struct Process {
     pub newest: BTreeMap<usize, u64>,
     pub connections: Vec<usize>,
     pub drain_until: Option<u64>,
+    /// Once it has gone another one starts after this.
+    pub restart: Option<u64>,
 }
 
 /// What carries one link.
@@ -132,6 +134,7 @@ impl World {
             newest: BTreeMap::new(),
             connections: Vec::new(),
             drain_until: None,
+            restart: None,
         });
         self.trace.say(format_args!("{pid:?} starts"));
         let first_tick = self.rng.random_range(0..50 * MS);
@@ -154,6 +157,10 @@ impl World {
         if seeds.iter().any(serves) {
             seeds.retain(serves);
         }
+        let trusted = |seed: &Pid| self.is_trusted(*seed);
+        if self.scenario.slander && seeds.iter().any(trusted) {
+            seeds.retain(trusted);
+        }
         if seeds.is_empty() {
             self.after(300 * MS, Event::Join(pid));
             return;
@@ -175,6 +182,16 @@ impl World {
         self.publish(pid);
         self.hear(seed, pid.machine, me);
         self.spread(pid.machine, pid.machine, me);
+    }
+
+    /// Whether nobody takes a node for dead.
+    fn is_trusted(&self, pid: Pid) -> bool {
+        let Some(me) = self.process(pid).map(Process::me) else {
+            return false;
+        };
+        let processes = self.machines.iter().filter_map(|m| m.process.as_ref());
+        let mut records = processes.filter_map(|process| process.known.get(&pid.machine));
+        records.all(|record| !record.down || record.generation != me.generation)
     }
 
     /// A node has found nobody.
@@ -321,7 +338,7 @@ impl World {
     }
 
     /// The node is asked to stop: it leaves the ring, and stays until nobody needs it.
-    pub fn drain(&mut self, pid: Pid) {
+    pub fn drain(&mut self, pid: Pid, restart: Option<u64>) {
         let until = self.now + DRAIN_TIMEOUT;
         let Some(process) = self.process_mut(pid) else {
             return;
@@ -330,6 +347,7 @@ impl World {
             return;
         }
         process.drain_until = Some(until);
+        process.restart = restart;
         process.dispatch.start_draining();
         let me = Record {
             revision: process.me().revision + 1,
@@ -363,6 +381,7 @@ impl World {
         let Some(process) = self.process_mut(pid) else {
             return;
         };
+        let restart = process.restart;
         process.dispatch.abandon();
         let me = Record {
             down: true,
@@ -372,5 +391,8 @@ impl World {
         self.write_clients(pid);
         self.spread(pid.machine, pid.machine, me);
         self.end_process(pid, false);
+        if let Some(after) = restart {
+            self.after(after, Event::Start(pid.machine));
+        }
     }
 }

@@ -86,7 +86,7 @@ impl World {
             let excused = !self.scenario.careful || self.scenario.inbox_max < 1000;
             if excused {
                 self.clients[client].excused = self.ledger.messages.len();
-            } else if !self.scenario.splits {
+            } else if !self.scenario.may_fork() {
                 self.wrong(id, "what was accepted is lost", value);
             }
         }
@@ -127,7 +127,8 @@ impl World {
         self.clients[client].seen.insert(number);
         if news {
             self.check_order(id, number, value);
-        } else if self.scenario.careful && !self.scenario.splits && self.clients[client].resumes {
+        } else if self.scenario.careful && !self.scenario.may_fork() && self.clients[client].resumes
+        {
             self.wrong(id, "a repeat", value);
         }
         self.connections[id].last = Some((epoch.clone(), offset));

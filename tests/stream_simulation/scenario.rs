@@ -42,8 +42,13 @@ pub enum Fault {
     FalseDown { machine: usize },
     /// A node starts on a machine that has none.
     Start { machine: usize },
-    /// A node is asked to stop.
-    Drain { machine: usize },
+    /// A node is asked to stop; another may start there after a while.
+    Drain {
+        machine: usize,
+        restart: Option<u64>,
+    },
+    /// News take that much longer to a node for a while.
+    Late { machine: usize, by: u64, time: u64 },
 }
 
 impl fmt::Display for Fault {
@@ -80,7 +85,18 @@ impl fmt::Display for Fault {
             Self::Block { ways, time } => write!(f, "{ways:?} are cut for {} ms", time / MS),
             Self::FalseDown { machine } => write!(f, "m{machine} is taken for dead"),
             Self::Start { machine } => write!(f, "m{machine} starts"),
-            Self::Drain { machine } => write!(f, "m{machine} drains"),
+            Self::Drain { machine, restart } => {
+                write!(f, "m{machine} drains")?;
+                restart.map_or(Ok(()), |after| {
+                    write!(f, ", and starts again {} ms later", after / MS)
+                })
+            }
+            Self::Late { machine, by, time } => write!(
+                f,
+                "m{machine} hears all {} ms later, for {} ms",
+                by / MS,
+                time / MS
+            ),
         }
     }
 }
@@ -96,7 +112,8 @@ impl Fault {
             | Self::Break { .. }
             | Self::FalseDown { .. }
             | Self::Start { .. }
-            | Self::Drain { .. } => None,
+            | Self::Drain { .. }
+            | Self::Late { .. } => None,
         }
     }
 }
@@ -115,8 +132,11 @@ pub struct Scenario {
     pub request_timeout: u64,
     /// A node is killed only when nothing is lost with it.
     pub careful: bool,
-    /// Nodes may be taken for dead that are not.
+    /// Nodes may be taken for dead that are not, and sides may not hear of each other.
     pub splits: bool,
+    /// A node may be taken for dead that is not, but all can hear each other, never two at a time,
+    /// and only when all copies are there.
+    pub slander: bool,
     /// When the last fault is over, at the latest.
     pub end: u64,
     pub faults: Vec<(u64, Fault)>,
@@ -126,8 +146,14 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} nodes, {} replicas, {} users, inboxes of {}, careful: {}, splits: {}",
-            self.nodes, self.replicas, self.users, self.inbox_max, self.careful, self.splits
+            "{} nodes, {} replicas, {} users, inboxes of {}, careful: {}, splits: {}, slander: {}",
+            self.nodes,
+            self.replicas,
+            self.users,
+            self.inbox_max,
+            self.careful,
+            self.splits,
+            self.slander
         )?;
         for (at, fault) in &self.faults {
             write!(f, "\n    {:>6} ms: {fault}", at / MS)?;
@@ -137,6 +163,13 @@ impl fmt::Display for Scenario {
 }
 
 impl Scenario {
+    /// Whether two nodes may number the same stream. One that is taken for dead commits no more, but
+    /// does not know that: when it comes back what it has numbered stands first, and whoever has what
+    /// others have committed meanwhile may get it again.
+    pub fn may_fork(&self) -> bool {
+        self.splits || self.slander
+    }
+
     /// Any.
     pub fn random(rng: &mut StdRng) -> Self {
         let nodes = rng.random_range(3..=7);
@@ -153,9 +186,12 @@ impl Scenario {
             request_timeout: *[15, 15, 5].choose(rng).unwrap_or(&15) * SECOND,
             careful,
             splits,
+            slander: false,
             end,
             faults: Vec::new(),
         };
+        // An owner that is alone commits what it likes, whatever others think of it.
+        scenario.slander = !splits && scenario.replicas > 1 && rng.random_bool(0.4);
         let mut at = rng.random_range(2 * SECOND..5 * SECOND);
         for machine in nodes..machines {
             let at = rng.random_range(2 * SECOND..end);
@@ -166,6 +202,11 @@ impl Scenario {
         let churn = rng.random_bool(0.25);
         let (within, between) = if churn { (600, 1500) } else { (1500, 6000) };
         while at < end {
+            if scenario.slander && rng.random_bool(0.5) {
+                let group = scenario.slander(rng);
+                let group = group.into_iter().map(|(after, fault)| (at + after, fault));
+                scenario.faults.extend(group);
+            }
             for _ in 0..rng.random_range(1..=3) {
                 let fault = scenario.fault(rng, churn);
                 if let Some(time) = fault.hinders_for()
@@ -182,9 +223,53 @@ impl Scenario {
             }
             at += rng.random_range(0..between * MS);
         }
+        if rng.random_bool(0.2) {
+            scenario.flap(rng);
+        }
         scenario.faults.sort_by_key(|(at, _)| *at);
         scenario.faults.retain(|(at, _)| *at < end);
         scenario
+    }
+
+    /// Some nodes, at the same time, leave as soon as they have come: whoever is first then may have
+    /// a copy from before they came.
+    fn flap(&mut self, rng: &mut StdRng) {
+        let first = rng.random_range(0..self.machines);
+        let together = rng.random_range(1..=self.replicas.min(self.machines - 2));
+        let mut at = rng.random_range(2 * SECOND..5 * SECOND);
+        while at < self.end {
+            for next in 0..together {
+                let fault = Fault::Drain {
+                    machine: (first + next) % self.machines,
+                    restart: Some(rng.random_range(0..50 * MS)),
+                };
+                self.faults.push((at + rng.random_range(0..50 * MS), fault));
+            }
+            at += rng.random_range(300 * MS..3 * SECOND);
+        }
+    }
+
+    /// Somebody goes and somebody is taken for dead who hears of neither for a while.
+    fn slander(&self, rng: &mut StdRng) -> Vec<(u64, Fault)> {
+        let machine = rng.random_range(0..self.machines);
+        let late = Fault::Late {
+            machine,
+            by: rng.random_range(500 * MS..1500 * MS),
+            time: rng.random_range(SECOND..4 * SECOND),
+        };
+        let mut group = vec![
+            (0, late),
+            (rng.random_range(0..900 * MS), Fault::FalseDown { machine }),
+        ];
+        let at = rng.random_range(0..600 * MS);
+        for _ in 0..rng.random_range(1..=3) {
+            let goes = Fault::Drain {
+                machine: (machine + rng.random_range(1..self.machines)) % self.machines,
+                restart: rng.random_bool(0.7).then(|| rng.random_range(0..SECOND)),
+            };
+            group.push((at + rng.random_range(0..50 * MS), goes));
+        }
+        group
     }
 
     fn fault(&self, rng: &mut StdRng, churn: bool) -> Fault {
@@ -214,7 +299,10 @@ impl Scenario {
                 time: rng.random_range(0..1500 * MS),
             },
             6 => Fault::Start { machine },
-            7 => Fault::Drain { machine },
+            7 => Fault::Drain {
+                machine,
+                restart: rng.random_bool(0.4).then(|| rng.random_range(0..SECOND)),
+            },
             8 => Fault::Pause {
                 machine,
                 time: rng.random_range(3 * SECOND..8 * SECOND),

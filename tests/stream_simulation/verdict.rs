@@ -114,7 +114,7 @@ impl World {
                     return told("not what it should be");
                 }
                 if self.scenario.inbox_max < 1000
-                    && !self.scenario.splits
+                    && !self.scenario.may_fork()
                     && copy.waiting > self.scenario.inbox_max
                 {
                     return told("more than an inbox takes");

@@ -15,6 +15,7 @@ use super::gossip::{Record, Rings};
 use super::ledger::Ledger;
 use super::network::Stream;
 use super::node::{Machine, Process};
+use super::promises::Promises;
 use super::scenario::{Fault, MS, SECOND, Scenario};
 use super::trace::Trace;
 
@@ -39,6 +40,7 @@ pub enum Event {
     Start(usize),
     Unblock(Vec<(usize, usize)>),
     Quicken(usize, usize),
+    Punctual(usize),
     Detect(usize),
     // A node.
     Tick(Pid),
@@ -63,6 +65,7 @@ pub enum Event {
     Lost(usize),
     // Clients.
     Wake(usize),
+    Leave(usize),
     Said(usize),
     Heard(usize),
     Dropped(usize),
@@ -107,12 +110,17 @@ pub struct World {
     pub blocked: BTreeSet<(usize, usize)>,
     /// Ways on which all takes long.
     pub slow: Vec<((usize, usize), u64)>,
+    /// Machines to which news take longer.
+    pub late: Vec<(usize, u64)>,
     pub streams: Vec<Stream>,
     pub clients: Vec<Client>,
     pub connections: Vec<Connection>,
     pub ledger: Ledger,
+    pub promises: Promises,
     /// Nodes that may still be killed before copies have to be made.
     pub budget: usize,
+    /// A node was killed, and not all its copies have been made again.
+    pub wounded: bool,
     /// Clients stay where they are, and nothing breaks.
     pub calm: bool,
     /// Clients send nothing new.
@@ -134,11 +142,14 @@ impl World {
             rings: Rings::default(),
             blocked: BTreeSet::new(),
             slow: Vec::new(),
+            late: Vec::new(),
             streams: Vec::new(),
             clients: Vec::new(),
             connections: Vec::new(),
             ledger: Ledger::default(),
+            promises: Promises::default(),
             budget: 0,
+            wounded: false,
             calm: false,
             quiet: false,
             queue: BinaryHeap::new(),
@@ -201,6 +212,7 @@ impl World {
             Event::Start(machine) => self.start(machine),
             Event::Unblock(ways) => self.unblock(&ways),
             Event::Quicken(from, to) => self.slow.retain(|(way, _)| *way != (from, to)),
+            Event::Punctual(machine) => self.late.retain(|(late, _)| *late != machine),
             Event::Detect(machine) => self.detect(machine),
             Event::Tick(pid) => self.tick(pid),
             Event::Flush(pid) => self.flush(pid),
@@ -230,6 +242,7 @@ impl World {
             Event::Silent(stream) => self.is_it_silent(stream),
             Event::Lost(stream) => self.stream_lost(stream),
             Event::Wake(client) => self.wake(client),
+            Event::Leave(connection) => self.leave_connection(connection),
             Event::Said(connection) => self.said(connection),
             Event::Heard(connection) => self.heard(connection),
             Event::Dropped(connection) => self.dropped(connection),
@@ -260,9 +273,11 @@ impl World {
             | Event::Start(_)
             | Event::Unblock(_)
             | Event::Quicken(..)
+            | Event::Punctual(_)
             | Event::Detect(_)
             | Event::Silent(_)
             | Event::Wake(_)
+            | Event::Leave(_)
             | Event::Heard(_)
             | Event::Dropped(_) => None,
         }
