@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
@@ -53,7 +54,9 @@ pub(crate) async fn serve(
         .max_encoding_message_size(http2::MESSAGE_BYTES_MAX);
     let serving = http2::server()
         .add_service(service)
-        .serve_with_incoming(TcpListenerStream::new(listener));
+        // The server's own setting does not reach connections that it is given. Without this an
+        // answer waits until the one before it is acknowledged.
+        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
     tokio::select! {
         served = serving => served,
         () = stop.cancelled() => Ok(()),

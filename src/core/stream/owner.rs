@@ -80,8 +80,10 @@ impl<T> Streams<T> {
         self.commit(key);
     }
 
-    /// Sends an operation, which is done in the log already, to all who follow.
+    /// Copies an operation, which is done in the log already, to all who follow: an entry at once,
+    /// an ack, for which nobody waits, with the next entry or on the next tick.
     pub(super) fn operate(&mut self, key: &UserId, operation: Operation) {
+        let waits = matches!(operation, Operation::Ack(_));
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
@@ -95,7 +97,18 @@ impl<T> Streams<T> {
             }
             last.queue.push_back(operation);
         }
-        self.send_queued(key);
+        if waits {
+            self.unsent.insert(key.clone());
+        } else {
+            self.send_queued(key);
+        }
+    }
+
+    /// Copies the acks that were put off.
+    pub(super) fn send_unsent(&mut self) {
+        for key in std::mem::take(&mut self.unsent) {
+            self.send_queued(&key);
+        }
     }
 
     /// Sends each holder what has gathered while the last operations were on their way to it: a busy

@@ -21,7 +21,7 @@ use super::position::{Epoch, Position};
 use super::replay::Resumed;
 use super::resume::Resume;
 use super::snapshot::SnapshotEntry;
-use crate::core::map::Map;
+use crate::core::map::{Map, Set};
 use crate::core::peer::{Answer, Operation, Outcome, Request};
 use crate::core::view::Member;
 use crate::id::{NodeId, UserId};
@@ -41,6 +41,8 @@ pub struct Streams<T> {
     pub(super) by_key: Map<UserId, Stream<T>>,
     /// Streams that are not as they should be, looked at on every tick.
     pub(super) attention: BTreeSet<UserId>,
+    /// Owned streams with acks that were not copied yet.
+    pub(super) unsent: Set<UserId>,
     /// Holders that do not acknowledge, and until when they are passed over.
     pub(super) slow: Vec<(NodeId, Duration)>,
     /// What streams are in line with: the number of a view, and of changes of `slow`.
@@ -67,6 +69,7 @@ impl<T> Streams<T> {
             me,
             by_key: Map::default(),
             attention: BTreeSet::new(),
+            unsent: Set::default(),
             slow: Vec::new(),
             present: (0, 0),
             outputs: VecDeque::new(),

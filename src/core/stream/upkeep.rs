@@ -139,6 +139,7 @@ impl<T> Streams<T> {
             self.forgive();
         }
         self.advance(ctx);
+        self.send_unsent();
         self.ticked_at = ctx.now;
         if ctx.now >= self.expire_at {
             self.expire_at = ctx.now + EXPIRE_EVERY;
