@@ -20,7 +20,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where other nodes connect (gRPC). Port 0 takes a free one.
     pub peer_listen: SocketAddr,
-    /// Where operators and backends connect (HTTP). Port 0 takes a free one.
+    /// Where operators and backends connect (HTTP, gRPC). Port 0 takes a free one.
     pub admin_listen: SocketAddr,
     /// `host:port` peer addresses to start from, the same list on every node, its own included. A
     /// host name may resolve to many addresses.

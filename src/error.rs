@@ -122,6 +122,8 @@ pub enum CloseCode {
     Unauthorized = 4501,
     /// The origin or the user is not allowed.
     NotAllowed = 4503,
+    /// A backend has disconnected the user.
+    Disconnected = 4510,
 }
 
 impl CloseCode {

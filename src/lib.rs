@@ -19,6 +19,7 @@
 
 mod accept;
 mod admin;
+pub mod api;
 pub mod client;
 pub mod config;
 pub mod core;

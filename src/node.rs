@@ -248,12 +248,13 @@ impl Node {
             stop: stop.clone(),
             config,
         };
-        tasks.spawn(Arc::new(server).run(listeners.client));
         let admin = Admin {
             dispatch: Arc::clone(&self.dispatch),
+            message_bytes_max: server.frames.message_bytes_max,
             tasks: tasks.clone(),
             stop,
         };
+        tasks.spawn(Arc::new(server).run(listeners.client));
         tasks.spawn(Arc::new(admin).run(listeners.admin));
     }
 

@@ -1,31 +1,51 @@
-//! The shell towards operators: HTTP on the admin address.
+//! The shell towards operators and backends: HTTP and gRPC on the admin address.
 
+mod api;
 mod cluster;
+mod grpc;
 mod metrics;
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::accept_all;
+use crate::core::api::Fault;
+use crate::core::api::reply;
+use crate::core::api::route::{Call, route};
 use crate::dispatch::Dispatch;
+use crate::error::ErrorCode;
 
+type Body = tonic::body::Body;
+
+/// How long the head of a request may take, from the connection's first byte or the last answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests at a time on one connection of HTTP/2.
+const STREAMS_MAX: u32 = 256;
+/// A silent connection of HTTP/2 is asked for a sign of life this often …
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// … and closed without one after this.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The admin server of one node.
 pub(crate) struct Admin {
     pub dispatch: Arc<Dispatch>,
+    /// The largest message of a client, and so of a backend.
+    pub message_bytes_max: usize,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -33,76 +53,167 @@ pub(crate) struct Admin {
 impl Admin {
     /// Serves until the node stops.
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
+        let grpc = grpc::service(&self);
         let counters = self.dispatch.counters();
         accept_all(listener, counters, &self.stop, |stream, _| {
-            let (admin, stop) = (Arc::clone(&self), self.stop.clone());
-            self.tasks.spawn(async move {
-                tokio::select! {
-                    () = admin.serve(stream) => {}
-                    () = stop.cancelled() => {}
-                }
-            });
+            let connection = Connection {
+                admin: Arc::clone(&self),
+                grpc: grpc.clone(),
+            };
+            self.spawn(connection.serve(stream));
         })
         .await;
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream) {
-        let service = service_fn(|request| {
-            let response = self.answer(&request);
-            async move { Ok::<_, Infallible>(response) }
+    /// Runs a task until its end or the node's.
+    fn spawn<F: Future<Output: Send> + Send + 'static>(&self, task: F) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                _ = task => {}
+                () = stop.cancelled() => {}
+            }
         });
-        let served = http1::Builder::new()
+    }
+}
+
+/// What HTTP/2 needs to run its requests.
+#[derive(Clone)]
+struct Executor(Arc<Admin>);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Executor {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+/// One connection, of whichever version of HTTP.
+#[derive(Clone)]
+struct Connection {
+    admin: Arc<Admin>,
+    grpc: grpc::Service,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream) {
+        let asked = AtomicBool::new(false);
+        let service = service_fn(|request| {
+            asked.store(true, Ordering::Relaxed);
+            let connection = self.clone();
+            async move { Ok::<_, Infallible>(connection.answer(request).await) }
+        });
+        let mut builder = auto::Builder::new(Executor(Arc::clone(&self.admin)));
+        builder
+            .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .max_concurrent_streams(STREAMS_MAX);
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        // As long as nothing is asked for, nobody else gives up.
+        let served = match tokio::time::timeout(HEADER_TIMEOUT, serving.as_mut()).await {
+            Ok(served) => served,
+            Err(_) if asked.load(Ordering::Relaxed) => serving.await,
+            Err(_) => return,
+        };
         if let Err(error) = served {
             tracing::debug!(%error, "an admin connection ended badly");
         }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here\n");
-            response
-                .headers_mut()
-                .insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-            return response;
-        }
-        match request.uri().path() {
-            "/v1/cluster" => {
-                let state = cluster::describe(&self.dispatch);
-                respond(StatusCode::OK, "application/json", state)
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let answered = if grpc::is_grpc(&request) {
+            match refuse_browsers(&request) {
+                Ok(()) => Ok(grpc::call(self.grpc, request).await),
+                Err(fault) => Err(fault),
             }
-            "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => match self.dispatch.why_not_ready() {
-                None => text(StatusCode::OK, "ready\n"),
-                Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n")),
-            },
-            "/metrics" => {
-                let kind = "text/plain; version=0.0.4; charset=utf-8";
-                respond(StatusCode::OK, kind, metrics::render(&self.dispatch))
-            }
-            _ => text(
-                StatusCode::NOT_FOUND,
-                "there are /v1/cluster, /healthz, /readyz and /metrics\n",
-            ),
-        }
+        } else {
+            self.admin.call(request).await
+        };
+        answered.unwrap_or_else(|fault| refusal(&fault))
     }
 }
 
-fn text(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
-    respond(status, "text/plain; charset=utf-8", text.to_owned())
+impl Admin {
+    async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
+        let call = route(request.method().as_str(), request.uri().path())?;
+        if let Call::Send | Call::Sessions(_) | Call::Disconnect(_) = &call {
+            refuse_browsers(&request)?;
+            self.has_cluster()?;
+        }
+        Ok(match call {
+            Call::Cluster => json(StatusCode::OK, cluster::describe(&self.dispatch).into()),
+            Call::Alive => text(StatusCode::OK, "ok\n".to_owned()),
+            Call::Ready => match self.dispatch.why_not_ready() {
+                None => text(StatusCode::OK, "ready\n".to_owned()),
+                Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            },
+            Call::Metrics => {
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                let metrics = metrics::render(&self.dispatch);
+                respond(StatusCode::OK, kind, metrics.into())
+            }
+            Call::Send => self.send(request).await?,
+            Call::Sessions(user) => self.sessions(&user).await?,
+            Call::Disconnect(user) => self.disconnect(&user).await?,
+        })
+    }
+
+    /// A node that knows nobody yet would take itself for everybody's owner.
+    fn has_cluster(&self) -> Result<(), Fault> {
+        if self.dispatch.has_joined() {
+            return Ok(());
+        }
+        let message = "this node has not found its cluster yet: try another, or again in a second";
+        Err(Fault::new(ErrorCode::Unreachable, message))
+    }
 }
 
-fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+/// Any web site can make a browser ask loopback addresses for something, and even give them a name of
+/// its own. Then there is an `Origin`, which backends have no reason to send.
+fn refuse_browsers<B>(request: &Request<B>) -> Result<(), Fault> {
+    if request.headers().contains_key(ORIGIN) {
+        let message = "this is for backends, not for pages: a request with an Origin is refused";
+        return Err(Fault::new(ErrorCode::NotAllowed, message));
+    }
+    Ok(())
+}
+
+fn refusal(fault: &Fault) -> Response<Body> {
+    let status = status(fault.status);
+    let mut response = json(status, reply::error(fault.code, &fault.message));
+    if let Some(allow) = fault.allow {
+        let allow = HeaderValue::from_static(allow);
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", text.into())
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = respond(status, "application/json", body);
+    if matches!(status.as_u16(), 429 | 503) {
+        let soon = HeaderValue::from_static("1");
+        response.headers_mut().insert(RETRY_AFTER, soon);
+    }
+    response
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(kind));
-    headers.insert(
-        CACHE_CONTROL,
-        hyper::header::HeaderValue::from_static("no-store"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -36,7 +36,7 @@ pub struct Settings {
     #[arg(long, env = "RINGPOST_PEER_LISTEN", value_name = "IP:PORT", help_heading = NODE)]
     pub peer_listen: Option<Address>,
 
-    /// Where operators and backends connect (HTTP). Port 0 takes a free one. Default:
+    /// Where operators and backends connect (HTTP, gRPC). Port 0 takes a free one. Default:
     /// 127.0.0.1:7201
     #[arg(long, env = "RINGPOST_ADMIN_LISTEN", value_name = "IP:PORT", help_heading = NODE)]
     pub admin_listen: Option<Address>,

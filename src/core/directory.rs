@@ -42,6 +42,8 @@ pub struct Local<H> {
     pub handle: H,
     /// Where its user belongs.
     pub home: Home,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
     /// From where it goes on wherever it is subscribed next; `None` if it takes nothing from
     /// streams.
     pub resume: Option<Resume>,
@@ -60,6 +62,8 @@ pub struct Guest {
     pub session: SessionId,
     /// That of its registration; a later one has a greater one.
     pub nonce: u64,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
     /// How far it is; `None` if it takes nothing from streams.
     pub progress: Option<Progress>,
 }
@@ -101,6 +105,8 @@ pub struct Registration {
     /// Tells it from other registrations of the session, and is greater than those of the earlier
     /// ones.
     pub nonce: u64,
+    /// When the session began, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
     /// From where the session goes on.
     pub resume: Option<Resume>,
 }
@@ -130,13 +136,13 @@ impl<H> Default for Directory<H> {
 }
 
 impl<H: Clone> Directory<H> {
-    /// Adds a session of this node. `owner` is the user's owner, or `None` if this node is.
+    /// Adds a session of this node, which began at `since_ms`. `owner` is the user's owner, or `None` if this node is.
     /// Returns what to ask the owner, if it is another node. `resume` is `None` for a session that
     /// takes nothing from streams.
     pub fn open(
         &mut self,
         user: &UserId,
-        id: SessionId,
+        (id, since_ms): (SessionId, u64),
         handle: H,
         owner: Option<NodeId>,
         resume: Option<Resume>,
@@ -150,6 +156,7 @@ impl<H: Clone> Directory<H> {
             id,
             handle,
             home,
+            since_ms,
             resume,
             feed: None,
             nonce: self.nonces,
@@ -181,6 +188,14 @@ impl<H: Clone> Directory<H> {
         self.users
             .get_mut(user)
             .map_or(&mut [], |entry| &mut entry.local)
+    }
+
+    /// The sessions of a user on this node, and the guests elsewhere that it knows as the owner.
+    #[must_use]
+    pub fn all_of(&self, user: &UserId) -> (&[Local<H>], &[Guest]) {
+        self.users
+            .get(user)
+            .map_or((&[], &[]), |entry| (&entry.local, &entry.guests))
     }
 
     /// The guests of a user whom this node owns, to be changed.
@@ -465,6 +480,7 @@ fn registration<H>(user: &UserId, local: &Local<H>) -> Option<Registration> {
             user: user.clone(),
             session: local.id,
             nonce: local.nonce,
+            since_ms: local.since_ms,
             resume: local.resume,
         }),
     }

@@ -1,5 +1,7 @@
 use super::*;
 
+const SINCE: u64 = 1_732_350_000_123;
+
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
@@ -14,7 +16,7 @@ fn open(
     handle: char,
     owner: Option<NodeId>,
 ) -> Option<Registration> {
-    directory.open(&user(name), SessionId(id), handle, owner, None)
+    directory.open(&user(name), (SessionId(id), SINCE), handle, owner, None)
 }
 
 fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
@@ -22,6 +24,7 @@ fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u
         node: at.clone(),
         session: SessionId(session),
         nonce: 1,
+        since_ms: SINCE,
         progress: None,
     };
     directory.register(&user(name), guest);
@@ -55,6 +58,22 @@ fn a_user_is_online_from_the_first_session_to_the_last() {
 }
 
 #[test]
+fn a_session_is_known_with_its_beginning_here_and_at_its_owner() {
+    let mut directory = Directory::default();
+    let (bob, n2) = (user("bob"), node("n2"));
+    let asked = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
+    assert_eq!(asked.since_ms, SINCE);
+    register(&mut directory, "bob", &n2, 9);
+    let (here, elsewhere) = directory.all_of(&bob);
+    let here: Vec<_> = here.iter().map(|l| (l.id, l.since_ms)).collect();
+    assert_eq!(here, [(SessionId(1), SINCE)]);
+    let elsewhere: Vec<_> = elsewhere.iter().map(|g| (g.session, g.since_ms)).collect();
+    assert_eq!(elsewhere, [(SessionId(9), SINCE)]);
+    let (here, elsewhere) = directory.all_of(&user("carol"));
+    assert!(here.is_empty() && elsewhere.is_empty());
+}
+
+#[test]
 fn a_registration_that_was_overtaken_changes_nothing() {
     let mut directory: Directory<char> = Directory::default();
     let bob = user("bob");
@@ -63,6 +82,7 @@ fn a_registration_that_was_overtaken_changes_nothing() {
             node: node("n2"),
             session: SessionId(1),
             nonce,
+            since_ms: SINCE,
             progress: None,
         };
         directory.register(&bob, guest);

@@ -1,6 +1,6 @@
-//! Messages of this node's sessions that have no outcome yet, in the order in which they came.
+//! Messages of this node's senders that have no outcome yet, in the order in which they came.
 //!
-//! A lane is what one session sends to one recipient. Each message names the one before it that has
+//! A lane is what one session, or all backends in one user's name, send to one recipient. Each message names the one before it that has
 //! no outcome either, and the owner takes it only behind that one: so the order holds however often
 //! the owner changes. A message that was refused for now makes its lane wait a moment and then send
 //! everything again, in order and under the same ids, as another *attempt*. To send a message twice
@@ -25,16 +25,17 @@ pub struct Lanes<S> {
 
 #[derive(Debug)]
 struct Lane<S> {
-    sender: S,
-    items: VecDeque<Item>,
+    items: VecDeque<Item<S>>,
     attempt: u32,
     /// When everything is to be sent again.
     retry_at: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Item {
+struct Item<S> {
     key: MessageKey,
+    /// Who gets the receipt.
+    sender: S,
     message: Message,
     deadline: Duration,
     /// Attempts that are not answered yet.
@@ -96,17 +97,16 @@ impl<S> Default for Lanes<S> {
     }
 }
 
-impl<S: Clone> Lanes<S> {
+impl<S> Lanes<S> {
     /// Takes a message. Returns what to send now, if its lane is not waiting.
     pub fn push(
         &mut self,
         to: &UserId,
-        (session, sender): (SessionId, &S),
+        (session, sender): (SessionId, S),
         message: Message,
         deadline: Duration,
     ) -> Option<Attempt> {
         let lane = (self.lanes.entry((to.clone(), session))).or_insert_with(|| Lane {
-            sender: sender.clone(),
             items: VecDeque::with_capacity(1),
             attempt: 1,
             retry_at: None,
@@ -116,6 +116,7 @@ impl<S: Clone> Lanes<S> {
         let key = message.key();
         lane.items.push_back(Item {
             key,
+            sender,
             message: message.clone(),
             deadline,
             in_flight: u32::from(now),
@@ -134,7 +135,7 @@ impl<S: Clone> Lanes<S> {
     ) -> Option<Settled<S>> {
         let key = (ticket.to.clone(), ticket.session);
         let lane = self.lanes.get_mut(&key)?;
-        let same = |item: &Item| item.key == ticket.message;
+        let same = |item: &Item<S>| item.key == ticket.message;
         let index = lane.items.iter().position(same)?;
         let current = ticket.attempt == lane.attempt;
         let item = &mut lane.items[index];
@@ -159,12 +160,11 @@ impl<S: Clone> Lanes<S> {
             }
         };
         let item = lane.items.remove(index)?;
-        let sender = lane.sender.clone();
         if lane.items.is_empty() {
             self.lanes.swap_remove(&key);
         }
         Some(Settled {
-            sender,
+            sender: item.sender,
             id: item.message.id,
             receipt,
         })
@@ -175,7 +175,8 @@ impl<S: Clone> Lanes<S> {
     pub fn due(&mut self, now: Duration, news: bool, gone: impl Fn(&S) -> bool) -> Vec<Attempt> {
         let mut attempts = Vec::new();
         self.lanes.retain(|(to, session), lane| {
-            if gone(&lane.sender) {
+            // They are all of one session, or of backends, which are never gone.
+            if lane.items.front().is_some_and(|item| gone(&item.sender)) {
                 return false;
             }
             if lane.retry_at.is_none_or(|at| at > now && !news) {
@@ -209,7 +210,7 @@ impl<S: Clone> Lanes<S> {
                     Outcome::Unreachable
                 };
                 expired.push(Settled {
-                    sender: lane.sender.clone(),
+                    sender: item.sender,
                     id: item.message.id,
                     receipt: Receipt::Failed(outcome),
                 });
@@ -279,7 +280,7 @@ mod tests {
     }
 
     fn push(lanes: &mut Lanes<char>, id: &str) -> Option<Attempt> {
-        lanes.push(&user("b"), (SessionId(1), &'s'), message(id), at(1000))
+        lanes.push(&user("b"), (SessionId(1), 's'), message(id), at(1000))
     }
 
     fn accepted() -> Answer {
@@ -302,6 +303,23 @@ mod tests {
         }
         assert!(lanes.is_empty());
         assert_eq!(push(&mut lanes, "3").unwrap().append.previous, None);
+    }
+
+    #[test]
+    fn every_message_of_a_lane_has_a_sender_of_its_own() {
+        let mut lanes = Lanes::default();
+        let mut push = |id, sender| {
+            let attempt = lanes.push(&user("b"), (SessionId(1), sender), message(id), at(1000));
+            attempt.unwrap().ticket
+        };
+        // The second is the repeat of the first.
+        let tickets = [push("1", 's'), push("1", 't'), push("2", 'u')];
+        let senders = tickets.map(|ticket| {
+            let settled = lanes.outcome(at(1), &ticket, Outcome::Done, &accepted());
+            settled.unwrap().sender
+        });
+        assert_eq!(senders, ['s', 't', 'u']);
+        assert!(lanes.is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::ring::{Digest, RingNode};
 use super::stream::{
     ConfigId, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
 };
-use crate::id::{Generation, SessionId, UserId};
+use crate::id::{Generation, NodeId, SessionId, UserId};
 
 /// Most node-to-node steps of one envelope. Two are enough while all views agree (to the owner, to
 /// the node of a guest); the rest is for views that differ.
@@ -142,6 +142,17 @@ pub struct Delivery {
     pub entries: Vec<SnapshotEntry>,
 }
 
+/// A session of a user, wherever it lives.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UserSession {
+    /// Where it lives.
+    pub node: NodeId,
+    /// Its id there.
+    pub session: SessionId,
+    /// When it began, in milliseconds since the Unix epoch; 0 if that is not known.
+    pub since_ms: u64,
+}
+
 /// What one node asks of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -184,6 +195,8 @@ pub enum Request {
         session: SessionId,
         /// Tells this registration from others of the same session: what is delivered names it.
         nonce: u64,
+        /// When the guest's session began, in milliseconds since the Unix epoch.
+        since_ms: u64,
         /// What it wants to receive; `None` if it takes nothing from streams.
         resume: Option<Resume>,
     },
@@ -209,6 +222,16 @@ pub enum Request {
     Presence {
         /// In the order of the answer.
         users: Vec<UserId>,
+    },
+    /// Which sessions has this user, whose owner you are?
+    Sessions {
+        /// The user.
+        user: UserId,
+    },
+    /// Close the sessions of this user that you have, whoever owns the user.
+    Disconnect {
+        /// The user.
+        user: UserId,
     },
 }
 
@@ -247,6 +270,8 @@ impl Request {
             Self::Pull { key: user }
             | Self::Ack { user, .. }
             | Self::Register { user, .. }
+            | Self::Sessions { user }
+            | Self::Disconnect { user }
             | Self::Unregister { user, .. } => FIXED + user.as_str().len(),
             Self::Consent { .. } | Self::UnderReplicated(_) => FIXED,
             Self::Presence { users } => {
@@ -320,6 +345,10 @@ pub enum Answer {
     Pulled(Option<Box<Pulled>>),
     /// Of [`Request::Offer`], in its order: whether the copy may go.
     MayGo(Vec<bool>),
+    /// Of [`Request::Sessions`].
+    Sessions(Vec<UserSession>),
+    /// Of [`Request::Disconnect`]: how many there were.
+    Closed(u64),
 }
 
 impl Answer {
@@ -328,7 +357,12 @@ impl Answer {
     pub fn size(&self) -> usize {
         const FIXED: usize = 32;
         match self {
-            Self::None | Self::Accepted { .. } | Self::Registered { .. } | Self::Number(_) => FIXED,
+            Self::None
+            | Self::Accepted { .. }
+            | Self::Registered { .. }
+            | Self::Number(_)
+            | Self::Closed(_) => FIXED,
+            Self::Sessions(sessions) => FIXED * (1 + sessions.len()),
             Self::Online(list) | Self::MayGo(list) => FIXED + list.len(),
             Self::Consented {
                 ring,

@@ -34,6 +34,8 @@ counters! {
     moves,
     /// Messages taken from clients.
     messages_in,
+    /// Messages taken from backends.
+    messages_of_backends,
     /// Messages handed to sessions.
     messages_out,
     /// Messages sent to another node.
@@ -50,6 +52,8 @@ counters! {
     expired,
     /// Copies of streams that a drained node still held at its end.
     left_behind,
+    /// Sessions closed because a backend disconnected their user.
+    disconnected,
     /// Holders passed over because they did not acknowledge.
     holders_passed_over,
     /// Live members passed over because they did not agree about the ring.

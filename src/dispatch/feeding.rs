@@ -219,6 +219,7 @@ impl Dispatch {
         peer: &NodeId,
         user: &UserId,
         (session, nonce): (SessionId, u64),
+        since_ms: u64,
         resume: Option<Resume>,
     ) -> (Outcome, Answer) {
         self.with_shard(user, |shard, ctx, _| {
@@ -229,6 +230,7 @@ impl Dispatch {
                 node: peer.clone(),
                 session,
                 nonce,
+                since_ms,
                 progress,
             };
             let Some(resume) = resume else {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::shard::{Shard, Waiter};
+use super::shard::{Sender, Shard, Waiter};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::lane::{Attempt, Receipt, Settled};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
@@ -16,7 +16,7 @@ use crate::core::protocol::reply;
 use crate::core::protocol::request::Send;
 use crate::core::stream::{About, Context, Message, Output, Room};
 use crate::error::ErrorCode;
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, SessionId, UserId};
 
 impl Dispatch {
     /// Calls `f` with the shard of a user and all that it needs to know, then does what came of it.
@@ -210,17 +210,29 @@ impl Dispatch {
             session.push_text(&reply::failed(&send.id, code, code.message()));
             return;
         }
+        session.add_pending(1);
+        let sender = Sender::Session(Arc::clone(session));
+        self.send_in_lane(session.id(), sender, session.user(), send);
+    }
+
+    /// A message that is to be kept, behind those before it in its lane.
+    pub(super) fn send_in_lane(
+        &self,
+        lane: SessionId,
+        sender: Sender,
+        from: &UserId,
+        send: &Send<'_>,
+    ) {
         let message = Message {
-            from: session.user().clone(),
+            from: from.clone(),
             id: Box::from(&*send.id),
             body: Bytes::copy_from_slice(send.body.as_bytes()),
             ts_ms: self.clock.unix_ms(),
             notify: send.notify,
         };
-        session.add_pending(1);
         self.with_shard(&send.to, |shard, ctx, topology| {
             let deadline = ctx.now + self.config.request_timeout;
-            let sender = (session.id(), session);
+            let sender = (lane, sender);
             if let Some(attempt) = shard.lanes.push(&send.to, sender, message, deadline) {
                 self.attempt(shard, ctx, topology, attempt);
             }
@@ -277,7 +289,7 @@ impl Dispatch {
     }
 
     /// Gives a message that has an outcome its receipt.
-    pub(super) fn tell_sender(&self, settled: impl IntoIterator<Item = Settled<Arc<Session>>>) {
+    pub(super) fn tell_sender(&self, settled: impl IntoIterator<Item = Settled<Sender>>) {
         for Settled {
             sender,
             id,
@@ -291,18 +303,31 @@ impl Dispatch {
                     } else {
                         self.counters.accepted.add();
                     }
-                    reply::accepted(&id, copies, duplicate)
+                    reply::Receipt::Accepted { copies, duplicate }
                 }
                 Receipt::Failed(outcome) => {
                     let code = self.error_of(outcome).unwrap_or(ErrorCode::Unknown);
                     if code != ErrorCode::Unknown {
-                        sender.free(&id);
+                        self.free(&sender, &id);
                     }
-                    reply::failed(&id, code, code.message())
+                    code.into()
                 }
             };
-            sender.take_pending(1);
-            sender.push_text(&receipt);
+            match sender {
+                Sender::Session(session) => {
+                    session.take_pending(1);
+                    session.push_text(&reply::receipt(Some(&id), &receipt));
+                }
+                Sender::Backend(pending) => pending.settle(receipt),
+            }
+        }
+    }
+
+    /// The message of that id was not taken: the id is free.
+    fn free(&self, sender: &Sender, id: &str) {
+        match sender {
+            Sender::Session(session) => session.free(id),
+            Sender::Backend(pending) => super::locked(&self.backend_ids).free(pending.from(), id),
         }
     }
 
@@ -314,7 +339,7 @@ impl Dispatch {
         topology: &Topology,
         news: bool,
     ) {
-        for attempt in shard.lanes.due(ctx.now, news, |session| session.is_gone()) {
+        for attempt in shard.lanes.due(ctx.now, news, Sender::is_gone) {
             self.attempt(shard, ctx, topology, attempt);
         }
         let expired = shard.lanes.expire(ctx.now);

@@ -7,6 +7,7 @@
 //! taken.
 
 mod agreement;
+mod backend;
 mod clock;
 mod counters;
 mod feeding;
@@ -28,7 +29,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
+pub use self::backend::Pending;
 pub use self::clock::{Clock, SystemClock};
 pub use self::counters::Counters;
 pub use self::feeding::FEED_BYTES;
@@ -39,6 +42,7 @@ pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
 pub use self::topology::Topology;
 
+use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard};
 use crate::core::consent::Consents;
@@ -95,6 +99,9 @@ pub struct Dispatch {
     move_bucket: Mutex<TokenBucket>,
     /// The node is on its way out: it sends its sessions away itself.
     draining: AtomicBool,
+    /// Bytes of backends' messages that may still come in.
+    backend_room: Arc<Semaphore>,
+    backend_ids: Mutex<RecentIds>,
 }
 
 impl Dispatch {
@@ -132,6 +139,8 @@ impl Dispatch {
             moving: Mutex::default(),
             move_bucket: TokenBucket::new(config.rebalance_rate, now).into(),
             draining: AtomicBool::new(false),
+            backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
+            backend_ids: Mutex::default(),
         }
     }
 
@@ -213,11 +222,14 @@ impl Dispatch {
         let session = Arc::new(Session::new(id, config));
         self.counters.sessions_opened.add();
         let user = session.user();
+        let since_ms = self.clock.unix_ms();
         let at_home = self.with_shard(user, |shard, ctx, topology| {
             let owner = topology.owner_elsewhere(user.as_str());
             let owner = owner.map(|member| member.id.clone());
             let handle = Arc::clone(&session);
-            let registration = shard.directory.open(user, id, handle, owner, resume);
+            let registration = shard
+                .directory
+                .open(user, (id, since_ms), handle, owner, resume);
             let at_home = registration.is_none();
             if let Some(registration) = registration {
                 self.ask_registration(&mut shard.directory, topology, registration);
@@ -257,12 +269,14 @@ impl Dispatch {
             user,
             session,
             nonce,
+            since_ms,
             resume,
         } = registration;
         let request = Request::Register {
             user: user.clone(),
             session,
             nonce,
+            since_ms,
             resume,
         };
         let origin = Origin::Registration {
@@ -300,18 +314,23 @@ impl Dispatch {
         if send.qos == Qos::AtLeastOnce {
             return self.send_kept(session, send);
         }
+        let origin = Origin::Session {
+            session: Arc::clone(session),
+            id: Box::from(&*send.id),
+        };
+        self.send_unkept(origin, session.user(), send);
+    }
+
+    /// A message that is not to be kept.
+    fn send_unkept(&self, origin: Origin, from: &UserId, send: &Send<'_>) {
         let envelope = Envelope {
             to: send.to.clone(),
-            from: session.user().clone(),
+            from: from.clone(),
             id: Box::from(&*send.id),
             content: Content::Body(Bytes::copy_from_slice(send.body.as_bytes())),
             ts_ms: self.clock.unix_ms(),
             hops: 0,
             to_guests: false,
-        };
-        let origin = Origin::Session {
-            session: Arc::clone(session),
-            id: Box::from(&*send.id),
         };
         self.route(envelope, Some(origin));
     }

@@ -97,12 +97,15 @@ impl Outbox {
         inner.wake();
     }
 
-    /// Queues the Close frame behind what waits. Only the first call counts.
-    pub fn finish(&self, code: CloseCode, reason: &str) {
+    /// Queues the Close frame behind what waits. Only the first call counts; says whether it was this
+    /// one.
+    pub fn finish(&self, code: CloseCode, reason: &str) -> bool {
         let mut inner = self.lock();
+        let first = !inner.closing;
         inner.held = false;
         inner.close(Some(code.number()), reason);
         inner.wake();
+        first
     }
 
     /// Answers the client's Close frame with its own code, unless one is queued already.
@@ -243,8 +246,8 @@ mod tests {
     fn nothing_is_queued_behind_a_close_frame() {
         let outbox = Outbox::new();
         outbox.open(None);
-        outbox.finish(CloseCode::GoingAway, "bye");
-        outbox.finish(CloseCode::TooSlow, "no");
+        assert!(outbox.finish(CloseCode::GoingAway, "bye"));
+        assert!(!outbox.finish(CloseCode::TooSlow, "no"));
         assert!(!outbox.push(Bytes::from("x"), 100));
         assert_eq!(take(&outbox).0, Poll::Ready(Taken::Last));
     }

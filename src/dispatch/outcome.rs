@@ -38,6 +38,10 @@ impl Dispatch {
                 };
                 session.push_text(&receipt);
             }
+            Origin::Backend(pending) => {
+                let code = self.error_of(outcome);
+                pending.settle(code.map_or(reply::Receipt::Sent, Into::into));
+            }
             Origin::Peer { replies, seq } => replies.push(Reply {
                 seq,
                 outcome,
@@ -75,6 +79,8 @@ impl Dispatch {
                 }
             }
             Origin::Consent(question) => self.consent_answered(&question, outcome, answer),
+            // It may have given up.
+            Origin::Task(asker) => drop(asker.send((outcome, answer))),
             Origin::Presence { gather, users } => match (outcome, answer) {
                 (Outcome::Done, Answer::Online(online)) => gather.answered(&users, Some(&online)),
                 _ => gather.answered(&users, None),

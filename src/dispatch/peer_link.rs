@@ -5,15 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::backend::Pending;
 use super::presence::Gather;
 use super::session::Session;
 use crate::core::consent::Question;
 use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
-use crate::core::peer::{Outcome, Reply, Request};
+use crate::core::peer::{Answer, Outcome, Reply, Request};
 use crate::core::stream::{About, Position};
 use crate::id::{Generation, NodeId, SessionId, UserId};
 
@@ -27,6 +28,8 @@ pub enum Origin {
         /// The `id` of its `send`.
         id: Box<str>,
     },
+    /// A backend, for a message that is not kept.
+    Backend(Box<Pending>),
     /// A node, for a request of its own.
     Peer {
         /// The way back.
@@ -62,6 +65,8 @@ pub enum Origin {
     },
     /// This node, which wants to serve what its ring gives it.
     Consent(Question),
+    /// A task of this node.
+    Task(oneshot::Sender<(Outcome, Answer)>),
     /// A client's presence request, for the users of one owner.
     Presence {
         /// Where the answers come together.

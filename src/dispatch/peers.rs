@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::presence::Gather;
 use super::shard::Waiter;
 use super::{Dispatch, Origin, PeerLink, ReplyQueue, Session};
-use crate::core::peer::{Answer, Append, Outcome, Reply, Request};
+use crate::core::peer::{Answer, Append, Offer, Outcome, Reply, Request};
 use crate::core::stream::Holder;
 use crate::id::{NodeId, UserId};
 
@@ -95,13 +95,8 @@ impl Dispatch {
                 answer(outcome, consented);
             }
             Request::Offer(offers) => {
-                let may_go = offers.iter().map(|offer| {
-                    self.with_shard(&offer.key, |shard, ctx, _| {
-                        let offer = std::slice::from_ref(offer);
-                        shard.streams.may_they_go(ctx, peer, offer)[0]
-                    })
-                });
-                answer(Outcome::Done, Answer::MayGo(may_go.collect()));
+                let may_go = self.may_they_go(peer, &offers);
+                answer(Outcome::Done, Answer::MayGo(may_go));
             }
             Request::Pull { key } => {
                 let copy = self.with_shard(&key, |shard, ctx, _| shard.streams.pull(ctx.now, &key));
@@ -111,10 +106,12 @@ impl Dispatch {
                 user,
                 session,
                 nonce,
+                since_ms,
                 resume,
             } => {
+                let guest = (session, nonce);
                 let (outcome, registered) =
-                    self.register_guest(&peer.node, &user, (session, nonce), resume);
+                    self.register_guest(&peer.node, &user, guest, since_ms, resume);
                 answer(outcome, registered);
             }
             Request::Unregister { user, session } => {
@@ -129,13 +126,35 @@ impl Dispatch {
             }
             Request::UnderReplicated(streams) => self.set_waiting(&peer.node, streams),
             Request::Presence { users } => {
-                let topology = self.topology.load();
-                if users.iter().all(|user| topology.is_mine(user.as_str())) {
-                    answer(Outcome::Done, Answer::Online(self.online(&users)));
-                } else {
-                    answer(Outcome::NotOwner, Answer::None);
-                }
+                let (outcome, online) = self.tell_presence(&users);
+                answer(outcome, online);
             }
+            Request::Sessions { user } => match self.known_sessions(&user) {
+                Some(sessions) => answer(Outcome::Done, Answer::Sessions(sessions)),
+                None => answer(Outcome::NotOwner, Answer::None),
+            },
+            Request::Disconnect { user } => {
+                answer(Outcome::Done, Answer::Closed(self.close_sessions_of(&user)));
+            }
+        }
+    }
+
+    fn may_they_go(&self, peer: &Holder, offers: &[Offer]) -> Vec<bool> {
+        let may_go = offers.iter().map(|offer| {
+            self.with_shard(&offer.key, |shard, ctx, _| {
+                let offer = std::slice::from_ref(offer);
+                shard.streams.may_they_go(ctx, peer, offer)[0]
+            })
+        });
+        may_go.collect()
+    }
+
+    fn tell_presence(&self, users: &[UserId]) -> (Outcome, Answer) {
+        let topology = self.topology.load();
+        if users.iter().all(|user| topology.is_mine(user.as_str())) {
+            (Outcome::Done, Answer::Online(self.online(users)))
+        } else {
+            (Outcome::NotOwner, Answer::None)
         }
     }
 

@@ -222,6 +222,14 @@ impl Session {
         self.push(frame::encode::text(json))
     }
 
+    /// Ends it because a backend wants that; says whether it was not ending already.
+    pub(super) fn disconnect(&self) -> bool {
+        // Nothing comes behind the Close frame, nor a welcome before it.
+        self.welcomed.store(true, Ordering::Release);
+        let code = CloseCode::Disconnected;
+        self.outbox.finish(code, "disconnected by a backend")
+    }
+
     /// Sends it away because of `code`, with an `error` before the Close frame.
     pub fn refuse(&self, code: ErrorCode, message: &str, close: CloseCode) {
         if !self.welcomed.swap(true, Ordering::AcqRel) {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::backend::Pending;
 use super::peer_link::ReplyQueue;
 use super::session::Session;
 use crate::core::directory::Directory;
@@ -22,8 +23,8 @@ pub(super) struct Shard {
     pub directory: Directory<Arc<Session>>,
     /// Their inboxes.
     pub streams: Streams<Waiter>,
-    /// What sessions of this node have sent to them.
-    pub lanes: Lanes<Arc<Session>>,
+    /// What sessions of this node, and backends at it, have sent to them.
+    pub lanes: Lanes<Sender>,
     /// Users with a guest that something could not be sent to.
     pub hungry: Set<UserId>,
     /// What has to be done once the lock is free: notices to users of other shards.
@@ -33,7 +34,7 @@ pub(super) struct Shard {
 /// Who waits for what becomes of a message.
 #[derive(Debug)]
 pub enum Waiter {
-    /// A session of this node, by its lane.
+    /// A sender at this node, by its lane.
     Lane(Ticket),
     /// Another node.
     Peer {
@@ -42,6 +43,26 @@ pub enum Waiter {
         /// The request's number there.
         seq: u64,
     },
+}
+
+/// Who gets the receipt of a message that is kept.
+#[derive(Debug)]
+pub(super) enum Sender {
+    /// A client of this node.
+    Session(Arc<Session>),
+    /// A backend, for this one message.
+    Backend(Box<Pending>),
+}
+
+impl Sender {
+    /// Whether nobody wants the receipt, and the message is sent again from elsewhere. A backend that
+    /// has hung up may have hoped for the best.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_gone(),
+            Self::Backend(_) => false,
+        }
+    }
 }
 
 impl Shard {

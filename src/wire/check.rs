@@ -6,7 +6,7 @@ use super::WireError;
 use crate::core::protocol::request::REQUEST_ID_BYTES_MAX;
 use crate::id::{Generation, NodeId, UserId};
 
-/// Offsets and generations stay exact in JSON and JavaScript.
+/// Offsets, generations and times stay exact in JSON and JavaScript.
 const EXACT_END: u64 = 1 << 53;
 /// Most users, offers, entries or keys in one message. Never reached by what a node sends; the
 /// bytes of a gRPC message are bounded as well.
@@ -46,6 +46,15 @@ pub(super) fn generation(generation: u64) -> Result<Generation, WireError> {
         Ok(Generation(generation))
     } else {
         Err(WireError("a generation out of bounds"))
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(super) fn moment(ms: u64) -> Result<u64, WireError> {
+    if ms < EXACT_END {
+        Ok(ms)
+    } else {
+        Err(WireError("a time out of bounds"))
     }
 }
 
@@ -114,9 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn offsets_and_generations_end_below_2_to_the_53() {
+    fn offsets_generations_and_times_end_below_2_to_the_53() {
         assert!(offset((1 << 53) - 1).is_ok() && offset(0).is_ok());
         assert!(generation((1 << 53) - 1).is_ok());
+        assert!(moment((1 << 53) - 1).is_ok() && moment(1 << 53).is_err());
         assert!(offset(1 << 53).is_err());
         assert!(generation(1 << 53).is_err());
         assert!(entry_offset(0).is_err());

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::core::peer::{
     Answer, Append, Content, Delivery, Envelope, Install, Offer, Operation, Outcome, Pulled, Reply,
-    Request,
+    Request, UserSession,
 };
 use crate::core::ring::{Digest, RingNode};
 use crate::core::stream::{
@@ -136,6 +136,14 @@ pub fn delivery() -> Delivery {
     }
 }
 
+pub fn user_session() -> UserSession {
+    UserSession {
+        node: NodeId::new("n1").unwrap(),
+        session: SESSION,
+        since_ms: 1_732_350_000_123,
+    }
+}
+
 pub fn envelope(content: Content) -> Envelope {
     Envelope {
         to: user("bob"),
@@ -162,6 +170,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         user: bob(),
         session: SESSION,
         nonce: 300,
+        since_ms: 1_732_350_000_123,
         resume,
     };
     let body = Content::Body(message().body);
@@ -216,6 +225,8 @@ pub fn requests() -> Vec<(&'static str, Request)> {
                 users: vec![user("alice"), bob()],
             },
         ),
+        ("sessions", Request::Sessions { user: bob() }),
+        ("disconnect", Request::Disconnect { user: bob() }),
     ]
 }
 
@@ -279,5 +290,8 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("pulled", done(Answer::Pulled(Some(Box::new(pulled))))),
         ("pulled nothing", done(Answer::Pulled(None))),
         ("may go", done(Answer::MayGo(vec![false, true]))),
+        ("sessions", done(Answer::Sessions(vec![user_session()]))),
+        ("no sessions", done(Answer::Sessions(Vec::new()))),
+        ("closed", done(Answer::Closed(300))),
     ]
 }

@@ -56,15 +56,16 @@ const REQUESTS: &[(&str, &str)] = &[
     ("pull", "08ac025a050a03626f62"),
     (
         "register fresh",
-        "08ac021a130a03626f6211efcdab89674523012a0030ac02",
+        "08ac021a1a0a03626f6211efcdab89674523012a0030ac0238fbf7ecc0b532",
     ),
     (
         "register at",
-        "08ac021a220a03626f6211efcdab89674523011a0f0a0b0803111032547698badcfe101130ac02",
+        "08ac021a290a03626f6211efcdab89674523011a0f0a0b0803111032547698badcfe101130ac0238 \
+         fbf7ecc0b532",
     ),
     (
         "register unknown",
-        "08ac021a130a03626f6211efcdab8967452301220030ac02",
+        "08ac021a1a0a03626f6211efcdab8967452301220030ac0238fbf7ecc0b532",
     ),
     ("unregister", "08ac02220e0a03626f6211efcdab8967452301"),
     (
@@ -80,6 +81,8 @@ const REQUESTS: &[(&str, &str)] = &[
     ),
     ("under-replicated", "08ac02720308ac02"),
     ("presence", "08ac022a0c0a05616c6963650a03626f62"),
+    ("sessions", "08ac027a050a03626f62"),
+    ("disconnect", "08ac028201050a03626f62"),
 ];
 
 const REPLIES: &[(&str, &str)] = &[
@@ -131,6 +134,12 @@ const REPLIES: &[(&str, &str)] = &[
     ),
     ("pulled nothing", "08ac0210014200"),
     ("may go", "08ac0210014a040a020001"),
+    (
+        "sessions",
+        "08ac02100152160a140a026e3111efcdab896745230118fbf7ecc0b532",
+    ),
+    ("no sessions", "08ac0210015200"),
+    ("closed", "08ac02100158ac02"),
 ];
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,8 @@
 //! Requests of a link, to and from their wire form.
 
-use super::check::{body, bounded, counted, each, generation, message_id, required, user_id};
+use super::check::{
+    body, bounded, counted, each, generation, message_id, moment, required, user_id,
+};
 use super::copies::{holders, offers, offers_to_wire};
 use super::stream::{entries, key_from_wire, key_to_wire, position, snapshot};
 use super::{WireError, proto};
@@ -58,11 +60,13 @@ impl From<Request> for proto::request::Kind {
                 user,
                 session,
                 nonce,
+                since_ms,
                 resume,
             } => Self::Register(proto::Register {
                 user: text(&user),
                 session: session.0,
                 nonce,
+                since_ms,
                 resume: resume.map(resume_to_wire),
             }),
             Request::Unregister { user, session } => Self::Unregister(proto::Unregister {
@@ -80,6 +84,12 @@ impl From<Request> for proto::request::Kind {
             Request::Presence { users } => Self::Presence(proto::PresenceQuery {
                 users: users.iter().map(text).collect(),
             }),
+            Request::Sessions { user } => {
+                Self::Sessions(proto::SessionsQuery { user: text(&user) })
+            }
+            Request::Disconnect { user } => {
+                Self::Disconnect(proto::Disconnect { user: text(&user) })
+            }
         }
     }
 }
@@ -111,6 +121,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 user: user_id(&register.user)?,
                 session: SessionId(register.session),
                 nonce: register.nonce,
+                since_ms: moment(register.since_ms)?,
                 resume: register.resume.map(resume).transpose()?,
             },
             Kind::Unregister(unregister) => Self::Unregister {
@@ -125,6 +136,12 @@ impl TryFrom<proto::request::Kind> for Request {
             Kind::UnderReplicated(waiting) => Self::UnderReplicated(waiting.streams),
             Kind::Presence(query) => Self::Presence {
                 users: users(query.users)?,
+            },
+            Kind::Sessions(query) => Self::Sessions {
+                user: user_id(&query.user)?,
+            },
+            Kind::Disconnect(disconnect) => Self::Disconnect {
+                user: user_id(&disconnect.user)?,
             },
         })
     }

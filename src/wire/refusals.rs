@@ -158,9 +158,17 @@ fn a_request_that_cannot_be_right_is_refused() {
             user: bob(),
             session: 1,
             nonce: 1,
+            since_ms: 1,
             resume: Some(proto::register::Resume::At(proto::Position::default())),
         }),
+        Kind::Register(proto::Register {
+            user: bob(),
+            since_ms: 1 << 53,
+            ..Default::default()
+        }),
         Kind::Unregister(proto::Unregister::default()),
+        Kind::Sessions(proto::SessionsQuery::default()),
+        Kind::Disconnect(proto::Disconnect::default()),
         Kind::Presence(proto::PresenceQuery {
             users: vec![bob(), String::new()],
         }),
@@ -207,6 +215,20 @@ fn an_answer_that_cannot_be_right_is_refused() {
     assert!(accepted(0).is_err() && accepted(9).is_err() && accepted(257).is_err());
     assert!(of(Wire::Number(0)).is_err());
     assert!(of(Wire::Registered(proto::Registered::default())).is_err());
+
+    let session = |node: &str, since_ms| {
+        let session = proto::UserSession {
+            node: node.into(),
+            session: 1,
+            since_ms,
+        };
+        of(Wire::Sessions(proto::Sessions {
+            sessions: vec![session],
+        }))
+    };
+    assert!(session("n1", 0).is_ok());
+    assert!(session("n 1", 0).is_err());
+    assert!(session("n1", 1 << 53).is_err());
 
     let ring = |weight, nodes| {
         let node = proto::RingNode {

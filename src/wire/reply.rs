@@ -1,12 +1,13 @@
 //! Replies of a link, to and from their wire form.
 
-use super::check::{at_most, bounded, counted, each, node_id};
+use super::check::{at_most, bounded, counted, each, moment, node_id};
 use super::copies::{offers, offers_to_wire};
 use super::stream::position;
 use super::{WireError, proto};
 use crate::config::Config;
-use crate::core::peer::{Answer, Outcome, Reply};
+use crate::core::peer::{Answer, Outcome, Reply, UserSession};
 use crate::core::ring::{NODES_MAX, POINTS_MAX, POINTS_PER_WEIGHT, PREFERENCE_MAX, RingNode};
+use crate::id::SessionId;
 
 impl From<Reply> for proto::Reply {
     fn from(reply: Reply) -> Self {
@@ -97,6 +98,10 @@ fn answer_to_wire(answer: Answer) -> Option<proto::reply::Answer> {
             copy: pulled.map(|pulled| (*pulled).into()),
         }),
         Answer::MayGo(may_go) => Wire::MayGo(proto::MayGo { may_go }),
+        Answer::Sessions(sessions) => Wire::Sessions(proto::Sessions {
+            sessions: sessions.into_iter().map(Into::into).collect(),
+        }),
+        Answer::Closed(sessions) => Wire::Closed(sessions),
     })
 }
 
@@ -125,7 +130,31 @@ fn answer(answer: Option<proto::reply::Answer>) -> Result<Answer, WireError> {
             Answer::Pulled(copy.map(Box::new))
         }
         Some(Wire::MayGo(list)) => Answer::MayGo(bounded(list.may_go)?),
+        Some(Wire::Sessions(list)) => Answer::Sessions(each(bounded(list.sessions)?)?),
+        Some(Wire::Closed(sessions)) => Answer::Closed(sessions),
     })
+}
+
+impl From<UserSession> for proto::UserSession {
+    fn from(session: UserSession) -> Self {
+        Self {
+            node: session.node.as_str().to_owned(),
+            session: session.session.0,
+            since_ms: session.since_ms,
+        }
+    }
+}
+
+impl TryFrom<proto::UserSession> for UserSession {
+    type Error = WireError;
+
+    fn try_from(session: proto::UserSession) -> Result<Self, WireError> {
+        Ok(Self {
+            node: node_id(&session.node)?,
+            session: SessionId(session.session),
+            since_ms: moment(session.since_ms)?,
+        })
+    }
 }
 
 fn copies(copies: u32) -> Result<u8, WireError> {

@@ -64,6 +64,25 @@ pub fn get_with(
     exchange(address, request.as_bytes())
 }
 
+/// Any method, with a body, on a connection of its own.
+///
+/// # Errors
+/// The connection failed, or ended before the answer did.
+pub fn call(
+    address: SocketAddr,
+    (method, target): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Response> {
+    let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
+    request += &format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += "\r\n";
+    exchange(address, &[request.as_bytes(), body].concat())
+}
+
 /// Sends these very bytes and reads one answer.
 ///
 /// # Errors

@@ -8,5 +8,5 @@ mod fields;
 pub mod reply;
 pub mod request;
 
-pub use reply::{Message, Reason, Welcome};
+pub use reply::{Message, Reason, Receipt, Welcome};
 pub use request::{Qos, Refusal, Request, Send, parse};

@@ -1,6 +1,7 @@
 //! What a node tells a client: each reply one compact JSON text, `type` first, the fields in the
 //! order of the protocol's documentation.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Write as _;
@@ -49,6 +50,36 @@ pub struct Message<'a> {
     pub body: &'a str,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub ts: u64,
+}
+
+/// What became of a message, as its sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Receipt {
+    /// Not kept (qos 0), and handed to at least one session.
+    Sent,
+    /// Kept by the owner and its live successors.
+    Accepted {
+        /// How many they are.
+        copies: u8,
+        /// It is the repeat of a message that was accepted before.
+        duplicate: bool,
+    },
+    /// Neither, or nobody knows.
+    Failed {
+        /// Why.
+        code: ErrorCode,
+        /// The same for a human.
+        message: Cow<'static, str>,
+    },
+}
+
+impl From<ErrorCode> for Receipt {
+    fn from(code: ErrorCode) -> Self {
+        Self::Failed {
+            code,
+            message: code.message().into(),
+        }
+    }
 }
 
 /// Why a client is told to go elsewhere.
@@ -109,22 +140,14 @@ pub fn message(message: &Message<'_>) -> Vec<u8> {
 /// `receipt`: handed to at least one session.
 #[must_use]
 pub fn sent(id: &str) -> Vec<u8> {
-    Object::of_type("receipt")
-        .text("id", id)
-        .text("status", "sent")
-        .end()
+    receipt(Some(id), &Receipt::Sent)
 }
 
 /// `receipt`: kept by the owner and its live successors, which are so many `copies`. A `duplicate`
 /// is the repeat of a message that was accepted before.
 #[must_use]
 pub fn accepted(id: &str, copies: u8, duplicate: bool) -> Vec<u8> {
-    Object::of_type("receipt")
-        .text("id", id)
-        .text("status", "accepted")
-        .raw("copies", copies)
-        .flag("duplicate", duplicate.then_some(true))
-        .end()
+    receipt(Some(id), &Receipt::Accepted { copies, duplicate })
 }
 
 /// `delivered`, to the sender of a message: the user has acked it.
@@ -139,8 +162,34 @@ pub fn delivered(id: &str, user: &UserId) -> Vec<u8> {
 /// `receipt`: the request that it names did not succeed.
 #[must_use]
 pub fn failed(id: &str, code: ErrorCode, message: &str) -> Vec<u8> {
-    Object::of_type("receipt")
-        .text("id", id)
+    failed_of(Some(id), code, message)
+}
+
+/// `receipt`, whatever it says. Only a backend may get one without an id: that of a message that had
+/// no usable one.
+#[must_use]
+pub fn receipt(id: Option<&str>, receipt: &Receipt) -> Vec<u8> {
+    match receipt {
+        Receipt::Sent => receipt_of(id).text("status", "sent").end(),
+        Receipt::Accepted { copies, duplicate } => receipt_of(id)
+            .text("status", "accepted")
+            .raw("copies", copies)
+            .flag("duplicate", duplicate.then_some(true))
+            .end(),
+        Receipt::Failed { code, message } => failed_of(id, *code, message),
+    }
+}
+
+fn receipt_of(id: Option<&str>) -> Object {
+    let object = Object::of_type("receipt");
+    match id {
+        Some(id) => object.text("id", id),
+        None => object,
+    }
+}
+
+fn failed_of(id: Option<&str>, code: ErrorCode, message: &str) -> Vec<u8> {
+    receipt_of(id)
         .text("status", "failed")
         .object("error", |error| error.fault(code, message))
         .end()

@@ -19,6 +19,20 @@ fn text(reply: &[u8]) -> &str {
 }
 
 #[test]
+fn a_receipt_names_its_message_if_that_has_a_name() {
+    let accepted = Receipt::Accepted {
+        copies: 2,
+        duplicate: false,
+    };
+    let told = receipt(Some("m1"), &accepted);
+    let expected = r#"{"type":"receipt","id":"m1","status":"accepted","copies":2}"#;
+    assert_eq!(text(&told), expected);
+    let told = receipt(None, &ErrorCode::Offline.into());
+    let expected = r#"{"type":"receipt","status":"failed","error":{"code":"offline","message":"the user has no session","retry":true}}"#;
+    assert_eq!(text(&told), expected);
+}
+
+#[test]
 fn replies_stand_in_the_documented_order_and_compactly() {
     let (alice, bob) = (user("alice"), user("b\"o\\b"));
     let first = Welcome {

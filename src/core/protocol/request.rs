@@ -106,26 +106,57 @@ pub enum Refusal {
 /// # Errors
 /// A [`Refusal`]: what to answer instead of acting on it.
 pub fn parse(text: &str, presence_users_max: usize) -> Result<Request<'_>, Refusal> {
-    let not_the_protocol = |message: &str| Refusal::NotTheProtocol {
-        message: message.to_owned(),
+    let fields = fields_of(text)?;
+    let kind = (fields.kind.and_then(text_of))
+        .ok_or_else(|| not_the_protocol("the message has no type, or one that is no string"))?;
+    let id = id_of(&fields);
+    request(&kind, &fields, id.as_ref(), presence_users_max).map_err(|fault| refuse(id, fault))
+}
+
+/// Reads one message of a backend: a `send` without `type`, with `from`, the user in whose name it
+/// is.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_of_backend(text: &str) -> Result<(UserId, Send<'_>), Refusal> {
+    let fields = fields_of(text)?;
+    let id = id_of(&fields);
+    let read = || {
+        refuse_repeated(&fields)?;
+        let from = sender(text)?;
+        Ok((from, send(named(id.as_ref())?, &fields)?))
     };
-    let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| {
+    read().map_err(|fault| refuse(id.clone(), fault))
+}
+
+fn not_the_protocol(message: &str) -> Refusal {
+    Refusal::NotTheProtocol {
+        message: message.to_owned(),
+    }
+}
+
+fn fields_of(text: &str) -> Result<Fields<'_>, Refusal> {
+    serde_json::from_str(text).map_err(|error| {
         not_the_protocol(match error.classify() {
             serde_json::error::Category::Data => "the message is not a JSON object",
             _ => "the message is not JSON",
         })
-    })?;
-    let kind = (fields.kind.and_then(text_of))
-        .ok_or_else(|| not_the_protocol("the message has no type, or one that is no string"))?;
-    let id = (fields.id.filter(|_| fields.repeated != Some("id"))).and_then(usable_id);
-    request(&kind, &fields, id.as_ref(), presence_users_max).map_err(|(code, message)| match id {
+    })
+}
+
+fn id_of<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
+    (fields.id.filter(|_| fields.repeated != Some("id"))).and_then(usable_id)
+}
+
+fn refuse(id: Option<Cow<'_, str>>, (code, message): Fault) -> Refusal {
+    match id {
         Some(id) => Refusal::Failed {
             id: id.into_owned(),
             code,
             message,
         },
         None => Refusal::Error { code, message },
-    })
+    }
 }
 
 type Fault = (ErrorCode, String);
@@ -147,18 +178,14 @@ fn request<'a>(
     id: Option<&Cow<'a, str>>,
     presence_users_max: usize,
 ) -> Result<Request<'a>, Fault> {
-    if let Some(name) = fields.repeated {
-        return Err(bad(format!("the field `{name}` stands there twice")));
-    }
-    let named = || {
-        let rule = format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
-        id.cloned().ok_or_else(|| bad(rule))
-    };
+    refuse_repeated(fields)?;
     match kind {
-        "send" => send(named()?, fields).map(Request::Send),
-        "presence" => presence(named()?, fields, presence_users_max),
+        "send" => send(named(id)?, fields).map(Request::Send),
+        "presence" => presence(named(id)?, fields, presence_users_max),
         "ping" if fields.id.is_none() => Ok(Request::Ping { id: None }),
-        "ping" => Ok(Request::Ping { id: Some(named()?) }),
+        "ping" => Ok(Request::Ping {
+            id: Some(named(id)?),
+        }),
         "join" | "leave" => Err(unsupported("rooms")),
         "ack" => ack(fields),
         "auth" => Err(unsupported("tokens")),
@@ -166,13 +193,37 @@ fn request<'a>(
     }
 }
 
+fn refuse_repeated(fields: &Fields<'_>) -> Result<(), Fault> {
+    match fields.repeated {
+        None => Ok(()),
+        Some(name) => Err(bad(format!("the field `{name}` stands there twice"))),
+    }
+}
+
+fn named<'a>(id: Option<&Cow<'a, str>>) -> Result<Cow<'a, str>, Fault> {
+    let rule = format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
+    id.cloned().ok_or_else(|| bad(rule))
+}
+
+/// The `from` of an object, which for clients is a field like any unknown one.
+fn sender(object: &str) -> Result<UserId, Fault> {
+    #[derive(Deserialize)]
+    struct From<'a> {
+        #[serde(borrow, default, deserialize_with = "present")]
+        from: Option<&'a RawValue>,
+    }
+    // All else in it has been read before.
+    let twice = |_| bad("the field `from` stands there twice");
+    let from: From<'_> = serde_json::from_str(object).map_err(twice)?;
+    let from = from.from.ok_or_else(|| bad("`from` is missing"))?;
+    let name = text_of(from.get()).ok_or_else(|| bad("`from` must be a string"))?;
+    user(&name)
+}
+
 fn send<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Send<'a>, Fault> {
     let to = target(fields.to.ok_or_else(|| bad("`to` is missing"))?)?;
     let body = fields.body.ok_or_else(|| bad("`body` is missing"))?;
-    if depth(body) > BODY_DEPTH_MAX {
-        let message = format!("the body is nested deeper than {BODY_DEPTH_MAX} levels");
-        return Err(bad(message));
-    }
+    let body = within_depth(body).map_err(bad)?;
     let qos = match fields.qos {
         None => Qos::default(),
         Some("0") => Qos::AtMostOnce,
@@ -292,6 +343,25 @@ fn flag(name: &str, raw: Option<&str>) -> Result<bool, Fault> {
 
 fn usable_id(raw: &str) -> Option<Cow<'_, str>> {
     text_of(raw).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
+}
+
+/// Checks a body that did not come in an object: one JSON value, at most [`BODY_DEPTH_MAX`] deep.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn check_body(body: &str) -> Result<&str, String> {
+    let value: &RawValue =
+        serde_json::from_str(body).map_err(|_| "the body is not JSON".to_owned())?;
+    within_depth(value.get())
+}
+
+fn within_depth(body: &str) -> Result<&str, String> {
+    if depth(body) > BODY_DEPTH_MAX {
+        return Err(format!(
+            "the body is nested deeper than {BODY_DEPTH_MAX} levels"
+        ));
+    }
+    Ok(body)
 }
 
 /// Levels of arrays and objects in a text that is known to be a JSON value.

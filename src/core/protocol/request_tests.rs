@@ -43,6 +43,30 @@ fn a_send_gives_id_recipient_and_the_body_as_it_stands() {
 }
 
 #[test]
+fn a_sender_is_read_from_backends_and_passed_over_from_clients() {
+    let text = r#"{"from":"sh\u006fp","to":{"user":"bob"},"id":"m1","body":1,"notify":true}"#;
+    let (from, send) = parse_of_backend(text).unwrap();
+    assert_eq!((from.as_str(), send.to.as_str()), ("shop", "bob"));
+    assert!(send.notify);
+    // Any unknown field may stand there twice.
+    let text = r#"{"type":"send","from":1,"from":2,"to":{"user":"bob"},"id":"m1","body":1}"#;
+    assert!(matches!(read(text), Ok(Request::Send(_))));
+    let twice = parse_of_backend(text).unwrap_err();
+    assert!(matches!(twice, Refusal::Failed { code, .. } if code == ErrorCode::BadRequest));
+}
+
+#[test]
+fn a_body_by_itself_is_one_value_of_bounded_depth() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert_eq!(check_body(" { \"a\" : 1e400 } "), Ok("{ \"a\" : 1e400 }"));
+    assert!(check_body(&nested(BODY_DEPTH_MAX)).is_ok());
+    assert!(check_body(&nested(BODY_DEPTH_MAX + 1)).is_err());
+    for wrong in ["", "{", "1 2", "nul", "'x'"] {
+        assert!(check_body(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn order_escapes_and_unknown_fields_make_no_difference() {
     let text = r#"{"x":[{}],"body":null,"to":{"user":"b\u006fb","y":1},"x":2,"qos":0,
         "notify":false,"\u0069d":"m\n1","echo":7,"type":"s\u0065nd"}"#;

@@ -1,0 +1,222 @@
+//! The generated types of the API, to and from the core's. What comes in is checked here.
+
+use tonic::{Code, Status};
+
+use crate::api;
+use crate::core::api::order::{Item, Refused, too_large};
+use crate::core::peer::UserSession;
+use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_body};
+use crate::core::protocol::{Qos, Receipt, Send};
+use crate::error::ErrorCode;
+use crate::id::UserId;
+
+/// A message to send. `message_bytes_max` bounds its encoded size.
+pub(super) fn item_of(
+    message: &api::SendRequest,
+    message_bytes_max: usize,
+) -> Result<Item<'_>, Refused> {
+    let named = (1..=REQUEST_ID_BYTES_MAX).contains(&message.id.len());
+    if prost::Message::encoded_len(message) > message_bytes_max {
+        let refused = too_large(&message.id, message_bytes_max);
+        return Err(Refused {
+            id: refused.id.filter(|_| named),
+            ..refused
+        });
+    }
+    let item = || {
+        if !named {
+            let rule = format!("`id` must be 1 to {REQUEST_ID_BYTES_MAX} bytes");
+            return Err((ErrorCode::BadRequest, rule));
+        }
+        checked(message)
+    };
+    item().map_err(|(code, why)| Refused {
+        id: named.then(|| message.id.clone()),
+        code,
+        message: why,
+    })
+}
+
+type Wrong = (ErrorCode, String);
+
+fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
+    let bad = |why: String| (ErrorCode::BadRequest, why);
+    let unsupported = |what: &str| {
+        let why = format!("this server does not support {what}");
+        (ErrorCode::Unsupported, why)
+    };
+    let user = |name: &str| UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")));
+    let to = match message.to.as_ref().and_then(|target| target.to.as_ref()) {
+        None => return Err(bad("`to` is missing".to_owned())),
+        Some(api::target::To::User(name)) => user(name)?,
+        Some(api::target::To::Room(_)) => return Err(unsupported("rooms")),
+        Some(api::target::To::Everyone(_)) => return Err(unsupported("sending to everyone")),
+    };
+    let body = std::str::from_utf8(&message.body);
+    let body = body.map_err(|_| bad("the body is not UTF-8".to_owned()))?;
+    let qos = match message.qos() {
+        api::Qos::AtMostOnce => Qos::AtMostOnce,
+        api::Qos::AtLeastOnce | api::Qos::Unspecified => Qos::AtLeastOnce,
+    };
+    if message.notify && qos == Qos::AtMostOnce {
+        return Err(bad("a notice needs qos 1".to_owned()));
+    }
+    Ok(Item {
+        from: user(&message.from)?,
+        send: Send {
+            id: message.id.as_str().into(),
+            to,
+            body: check_body(body).map_err(bad)?,
+            qos,
+            notify: message.notify,
+        },
+    })
+}
+
+pub(super) fn receipt_to_wire(id: Option<String>, receipt: Receipt) -> api::Receipt {
+    let status = |status: api::Status| api::Receipt {
+        id: id.unwrap_or_default(),
+        status: status.into(),
+        ..Default::default()
+    };
+    match receipt {
+        Receipt::Sent => status(api::Status::Sent),
+        Receipt::Accepted { copies, duplicate } => api::Receipt {
+            copies: u32::from(copies),
+            duplicate,
+            ..status(api::Status::Accepted)
+        },
+        Receipt::Failed { code, message } => api::Receipt {
+            error: Some(api::Error {
+                code: code.as_str().to_owned(),
+                message: message.into_owned(),
+                retry: code.retry(),
+            }),
+            ..status(api::Status::Failed)
+        },
+    }
+}
+
+pub(super) fn user_to_wire(user: &UserId, sessions: Vec<UserSession>) -> api::User {
+    let session = |session: UserSession| api::Session {
+        node: session.node.as_str().to_owned(),
+        session: session.session.to_string(),
+        since_ms: session.since_ms,
+    };
+    api::User {
+        user: user.as_str().to_owned(),
+        online: !sessions.is_empty(),
+        sessions: sessions.into_iter().map(session).collect(),
+    }
+}
+
+pub(super) fn user_id(name: &str) -> Result<UserId, Status> {
+    UserId::new(name).map_err(|why| {
+        let message = format!("not a user id: {why}");
+        status_of(ErrorCode::BadRequest, message)
+    })
+}
+
+/// The status of a call that is not acted on.
+pub(super) fn status_of(code: ErrorCode, message: impl Into<String>) -> Status {
+    let code = match code {
+        ErrorCode::BadRequest | ErrorCode::IdReused => Code::InvalidArgument,
+        ErrorCode::Unsupported => Code::Unimplemented,
+        ErrorCode::Offline => Code::NotFound,
+        ErrorCode::Unreachable => Code::Unavailable,
+        ErrorCode::Unknown => Code::DeadlineExceeded,
+        ErrorCode::InboxFull | ErrorCode::TooLarge | ErrorCode::RateLimited => {
+            Code::ResourceExhausted
+        }
+        ErrorCode::NotAllowed => Code::PermissionDenied,
+    };
+    Status::new(code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message() -> api::SendRequest {
+        api::SendRequest {
+            from: "shop".into(),
+            to: Some(api::Target {
+                to: Some(api::target::To::User("bob".into())),
+            }),
+            id: "o1".into(),
+            body: Bytes::from_static(b"{ \"a\" : 1e400 }"),
+            qos: 0,
+            notify: false,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut api::SendRequest)) -> (Option<String>, ErrorCode) {
+        let mut message = message();
+        change(&mut message);
+        let refused = item_of(&message, 1000).unwrap_err();
+        (refused.id, refused.code)
+    }
+
+    #[test]
+    fn a_message_is_kept_unless_it_says_otherwise() {
+        let message = message();
+        let item = item_of(&message, 1000).unwrap();
+        assert_eq!(item.from.as_str(), "shop");
+        assert_eq!((item.send.to.as_str(), &*item.send.id), ("bob", "o1"));
+        assert_eq!(item.send.body, "{ \"a\" : 1e400 }");
+        assert_eq!((item.send.qos, item.send.notify), (Qos::AtLeastOnce, false));
+        let unkept = api::SendRequest {
+            qos: api::Qos::AtMostOnce.into(),
+            ..message
+        };
+        assert_eq!(item_of(&unkept, 1000).unwrap().send.qos, Qos::AtMostOnce);
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_message_is_said_under_its_id() {
+        use api::target::To;
+        let bad = (Some("o1".to_owned()), ErrorCode::BadRequest);
+        assert_eq!(refused(|m| m.from = String::new()), bad);
+        assert_eq!(refused(|m| m.to = None), bad);
+        assert_eq!(refused(|m| m.to = Some(api::Target { to: None })), bad);
+        assert_eq!(refused(|m| m.body = Bytes::new()), bad);
+        assert_eq!(refused(|m| m.body = Bytes::from_static(b"\xff")), bad);
+        assert_eq!(refused(|m| m.body = Bytes::from_static(b"1 2")), bad);
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        assert_eq!(refused(|m| m.body = deep.into()), bad);
+        let unkept_notice = |m: &mut api::SendRequest| {
+            m.qos = api::Qos::AtMostOnce.into();
+            m.notify = true;
+        };
+        assert_eq!(refused(unkept_notice), bad);
+        let to = |to| move |m: &mut api::SendRequest| m.to = Some(api::Target { to: Some(to) });
+        let unsupported = (Some("o1".to_owned()), ErrorCode::Unsupported);
+        assert_eq!(refused(to(To::Room("lobby".into()))), unsupported);
+        assert_eq!(refused(to(To::Everyone(api::Everyone {}))), unsupported);
+        let nameless = (None, ErrorCode::BadRequest);
+        assert_eq!(refused(|m| m.id = String::new()), nameless);
+        assert_eq!(refused(|m| m.id = "m".repeat(65)), nameless);
+        let large = (Some("o1".to_owned()), ErrorCode::TooLarge);
+        assert_eq!(refused(|m| m.body = vec![b'1'; 1000].into()), large);
+    }
+
+    #[test]
+    fn receipts_say_what_the_json_ones_say() {
+        let accepted = Receipt::Accepted {
+            copies: 2,
+            duplicate: true,
+        };
+        let wire = receipt_to_wire(Some("o1".into()), accepted);
+        assert_eq!(
+            (wire.id.as_str(), wire.status()),
+            ("o1", api::Status::Accepted)
+        );
+        assert_eq!((wire.copies, wire.duplicate, wire.error), (2, true, None));
+        let wire = receipt_to_wire(None, ErrorCode::Offline.into());
+        assert_eq!((wire.id.as_str(), wire.status()), ("", api::Status::Failed));
+        let error = wire.error.unwrap();
+        assert_eq!((error.code.as_str(), error.retry), ("offline", true));
+    }
+}

@@ -1,0 +1,110 @@
+//! Who is connected, as backends are told.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, PATIENCE, Signal, wait_until};
+use crate::{call, look_up, session_at};
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.expect("it is after 1970");
+    u64::try_from(since.as_millis()).expect("and not much after")
+}
+
+/// (node, session) of each, without its times.
+fn places(user: &Value) -> Vec<(String, String)> {
+    let sessions = user["sessions"].as_array().expect("a list");
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    let place = |session: &Value| (text(&session["node"]), text(&session["session"]));
+    sessions.iter().map(place).collect()
+}
+
+#[test]
+fn every_node_tells_all_sessions_of_a_user_guests_included() {
+    let cluster = Cluster::of(3, &[]);
+    let bob = cluster.user_of(1, "bob");
+    let nobody = json!({"user": bob, "online": false, "sessions": []});
+    let before = now_ms();
+    for node in &cluster.nodes {
+        assert_eq!(look_up(node, &bob), nobody);
+    }
+    let opened = [0, 1, 1, 2].map(|index| session_at(&cluster, index, &bob));
+    let mut expected: Vec<_> = (opened.iter())
+        .map(|(_, welcome)| {
+            let text = |name: &str| welcome[name].as_str().expect("a string").to_owned();
+            (text("node"), text("session"))
+        })
+        .collect();
+    expected.sort();
+    for node in &cluster.nodes {
+        let user = look_up(node, &bob);
+        assert_eq!(
+            (&user["user"], &user["online"]),
+            (&json!(bob), &json!(true))
+        );
+        assert_eq!(places(&user), expected, "{user}");
+        for session in user["sessions"].as_array().expect("a list") {
+            let since = session["since"].as_u64().expect("a number");
+            assert!((before..=now_ms()).contains(&since), "{session}");
+        }
+    }
+    for (client, _) in opened {
+        client.close();
+    }
+    for node in &cluster.nodes {
+        wait_until(PATIENCE, "bob is offline", || look_up(node, &bob) == nobody);
+    }
+}
+
+#[test]
+fn the_sessions_of_a_dead_node_are_gone_and_those_of_others_stay() {
+    let mut cluster = Cluster::of(3, &[]);
+    let bob = cluster.user_of(1, "bob");
+    let (_guest, welcome) = session_at(&cluster, 0, &bob);
+    let _home = session_at(&cluster, 1, &bob);
+    let since = look_up(&cluster.nodes[0], &bob)["sessions"][0]["since"].clone();
+    // It takes the owner and one of the sessions; the guest is made known to the next owner.
+    cluster.nodes[1].signal(Signal::Kill);
+    let only = vec![(
+        "n1".to_owned(),
+        welcome["session"].as_str().expect("a string").to_owned(),
+    )];
+    for node in [0, 2] {
+        let node = &cluster.nodes[node];
+        wait_until(PATIENCE, "the guest is all that is left", || {
+            let user = look_up(node, &bob);
+            places(&user) == only && user["sessions"][0]["since"] == since
+        });
+    }
+}
+
+#[test]
+fn a_user_id_in_a_path_is_percent_encoded() {
+    let cluster = Cluster::of(2, &[]);
+    let _session = session_at(&cluster, 0, "a%2Fb%20%F0%9F%A6%80");
+    let user = look_up(&cluster.nodes[1], "a%2Fb%20%F0%9F%A6%80");
+    assert_eq!(
+        (&user["user"], &user["online"]),
+        (&json!("a/b 🦀"), &json!(true))
+    );
+}
+
+#[test]
+fn an_owner_that_does_not_answer_is_said_with_503() {
+    let mut cluster = Cluster::of(2, &["--request-timeout", "500ms"]);
+    let bob = cluster.user_of(1, "bob");
+    cluster.nodes[1].signal(Signal::Stop);
+    let response = call(&cluster.nodes[0], "GET", &format!("/v1/users/{bob}"), "");
+    cluster.nodes[1].signal(Signal::Continue);
+    assert_eq!(response.status, 503, "{response:?}");
+    let error = &response.json()["error"];
+    assert_eq!(
+        (&error["code"], &error["retry"]),
+        (&json!("unreachable"), &json!(true))
+    );
+    wait_until(Duration::from_secs(10), "the owner answers again", || {
+        call(&cluster.nodes[0], "GET", &format!("/v1/users/{bob}"), "").status == 200
+    });
+}
