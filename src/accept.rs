@@ -24,7 +24,13 @@ pub(crate) async fn accept_all(
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, remote)) => take(stream, remote),
+            Ok((stream, remote)) => {
+                // Answers are small and should leave at once.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%remote, %error, "cannot set TCP_NODELAY");
+                }
+                take(stream, remote);
+            }
             Err(error) => {
                 counters.accept_errors.add();
                 tracing::warn!(%error, "cannot accept a connection");

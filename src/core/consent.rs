@@ -37,7 +37,8 @@ pub struct Consents {
     /// The number of the first of them.
     first: u64,
     members: Vec<Asked>,
-    /// The node knows another one, or is the first of its cluster: before that it serves nothing.
+    /// The node has been told who is there, and somebody is; or it is the first of its cluster. Before
+    /// that it serves nothing: what it has heard of by the way may be a few of many.
     joined: bool,
     /// Everybody agrees about everything.
     settled: bool,
@@ -135,7 +136,7 @@ impl Consents {
             }
             self.members.push(asked);
         }
-        self.joined |= !self.members.is_empty();
+        self.joined |= view.accepted && !self.members.is_empty();
         self.forget_rings();
         self.settle();
     }

@@ -22,7 +22,9 @@ fn view(names: &[&str], revision: u32) -> View {
         draining: false,
         state: MemberState::Alive,
     });
-    View::new(NodeId::new("n1").unwrap(), SEED, members.collect(), None)
+    let mut view = View::new(NodeId::new("n1").unwrap(), SEED, members.collect(), None);
+    view.accepted = names.len() > 1;
+    view
 }
 
 fn at(ms: u64) -> Duration {
@@ -61,6 +63,19 @@ fn a_node_serves_nothing_before_it_knows_its_cluster() {
     assert!(!consents.given(key));
     consents.join();
     assert!(consents.given(key) && consents.is_settled());
+}
+
+#[test]
+fn a_node_that_has_only_heard_of_another_has_not_joined() {
+    let alone = view(&["n1"], 0);
+    let mut consents = Consents::new(&alone);
+    let mut heard = view(&["n1", "n2"], 0);
+    heard.accepted = false;
+    consents.on_view(at(0), &heard);
+    consents.on_view(at(1), &alone);
+    assert!(!consents.has_joined() && !consents.given(alone.ring.hash(b"u")));
+    consents.on_view(at(2), &view(&["n1", "n2"], 0));
+    assert!(consents.has_joined());
 }
 
 #[test]

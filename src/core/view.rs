@@ -55,6 +55,9 @@ pub struct View {
     pub me: NodeId,
     /// All members, this node and those that are down included, sorted by id.
     pub members: Vec<Member>,
+    /// Another node has told this one all that it knows: before that the members may be a few of
+    /// those that there are. False in a new view.
+    pub accepted: bool,
     /// What the ring's hashes start from.
     pub seed: Seed,
     /// The ring of those that own users.
@@ -98,6 +101,7 @@ impl View {
         Self {
             me,
             members,
+            accepted: false,
             seed,
             ring,
             nodes,

@@ -48,10 +48,6 @@ impl Server {
 
     fn accept(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) {
         self.dispatch.counters().connections.add();
-        // Receipts are small and should leave at once.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%remote, %error, "cannot set TCP_NODELAY");
-        }
         let server = Arc::clone(self);
         self.tasks.spawn(async move {
             let stop = server.stop.clone();

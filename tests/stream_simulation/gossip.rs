@@ -44,7 +44,7 @@ pub fn node_id(machine: usize) -> NodeId {
 }
 
 impl Rings {
-    pub fn view(&mut self, me: usize, known: &Known) -> Arc<View> {
+    pub fn view(&mut self, me: usize, known: &Known, accepted: bool) -> Arc<View> {
         let members = known.iter().map(|(machine, record)| Member {
             id: node_id(*machine),
             generation: Generation(record.generation),
@@ -64,7 +64,9 @@ impl Rings {
             .map(|(machine, _)| *machine)
             .collect();
         let before = self.0.get(&on_ring).map(|view| &**view);
-        let view = Arc::new(View::new(node_id(me), SEED, members.collect(), before));
+        let mut view = View::new(node_id(me), SEED, members.collect(), before);
+        view.accepted = accepted;
+        let view = Arc::new(view);
         self.0.entry(on_ring).or_insert_with(|| Arc::clone(&view));
         view
     }

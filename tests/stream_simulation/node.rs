@@ -111,7 +111,7 @@ impl World {
             draining: false,
         };
         let known = Known::from([(number, me)]);
-        let view = self.rings.view(number, &known);
+        let view = self.rings.view(number, &known, false);
         let first_session = self.rng.random_range(0..1 << 40);
         let clock = Arc::clone(&self.clock);
         let config = config(&self.scenario);
@@ -179,6 +179,7 @@ impl World {
             *other = (*other).max(*record);
         }
         process.known = theirs;
+        process.joined = true;
         self.publish(pid);
         self.hear(seed, pid.machine, me);
         self.spread(pid.machine, pid.machine, me);
@@ -210,16 +211,10 @@ impl World {
         let Some(process) = self.machines[pid.machine].process.as_mut() else {
             return;
         };
-        let view = self.rings.view(pid.machine, &process.known);
+        let view = self.rings.view(pid.machine, &process.known, process.joined);
         self.trace
             .say(format_args!("{pid:?} sees {:?}", process.known));
         let topology = process.dispatch.publish(view);
-        let others = process.known.iter();
-        let alone = others.clone().all(|(m, r)| *m == pid.machine || r.down);
-        if !process.joined && !alone {
-            process.joined = true;
-            process.dispatch.join();
-        }
         let mut ended = Vec::new();
         process.carriers.retain(|carrier| {
             let gone = carrier.link.gone().is_cancelled();

@@ -140,10 +140,15 @@ impl World {
         let client = self.connections[id].client;
         let sender = self.ledger.messages[number].client;
         let last = self.clients[client].last_of.get(&sender).copied();
+        let message = &self.ledger.messages[number];
+        // A full inbox refuses one message and, once there is room, takes the next. If its sender did
+        // not hear of that, it repeats the first one behind it.
+        let refused_unheard = self.scenario.may_fill() && message.attempts > 1;
         if let Some(last) = last
             && last > number
             && !self.scenario.splits
-            && !self.ledger.messages[number].unordered
+            && !message.unordered
+            && !refused_unheard
         {
             let before = self.ledger.messages[last].id.clone();
             return self.wrong(id, &format!("behind {before}"), value);

@@ -142,6 +142,16 @@ pub struct Scenario {
     pub faults: Vec<(u64, Fault)>,
 }
 
+/// An inbox that is full now and then.
+const INBOX_SMALL: usize = 8;
+
+impl Scenario {
+    /// Whether inboxes are full now and then.
+    pub fn may_fill(&self) -> bool {
+        self.inbox_max == INBOX_SMALL
+    }
+}
+
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -182,7 +192,11 @@ impl Scenario {
             machines,
             replicas: *[1, 2, 2, 2, 2, 2, 2, 3, 3].choose(rng).unwrap_or(&2),
             users: rng.random_range(8..=30),
-            inbox_max: if rng.random_bool(0.15) { 8 } else { 10_000 },
+            inbox_max: if rng.random_bool(0.15) {
+                INBOX_SMALL
+            } else {
+                10_000
+            },
             request_timeout: *[15, 15, 5].choose(rng).unwrap_or(&15) * SECOND,
             careful,
             splits,

@@ -128,7 +128,7 @@ pub struct Membership<C: foca::Codec<Identity>> {
     view: Arc<View>,
     /// What the view was made of.
     viewed: Vec<Record>,
-    /// Some other node has taken us in.
+    /// Some other node has told us all that it knows.
     accepted: bool,
     draining: bool,
     /// It has left, or another has taken its place: it takes nothing in, and says nothing.
@@ -465,7 +465,8 @@ where
         let own = self.own_record();
         // Most packets bring nothing new, and to see that costs one comparison of pointers a member.
         let known = self.foca.iter_membership_state();
-        if [&own].into_iter().chain(known).eq(&self.viewed) {
+        let accepted = self.accepted;
+        if accepted == self.view.accepted && [&own].into_iter().chain(known).eq(&self.viewed) {
             return;
         }
         self.viewed = [own]
@@ -475,9 +476,11 @@ where
         let members = self.viewed.iter().map(member_of);
         let mut members: Vec<Member> = members.collect();
         members.sort_by(|a, b| a.id.cmp(&b.id));
-        if members != self.view.members {
+        if accepted != self.view.accepted || members != self.view.members {
             let me = self.foca.identity().id.clone();
-            self.view = Arc::new(View::new(me, self.seed, members, Some(&self.view)));
+            let mut view = View::new(me, self.seed, members, Some(&self.view));
+            view.accepted = accepted;
+            self.view = Arc::new(view);
             self.effects.push(Output::ViewChanged(self.view()));
         }
     }

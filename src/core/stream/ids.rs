@@ -1,12 +1,11 @@
 //! The messages that a stream has seen, by which repeats are recognised.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
+use indexmap::map::Entry;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+use crate::core::map::Map;
 use crate::id::UserId;
 
 /// What names a message everywhere, its sender and the sender's id for it, as 128 bits.
@@ -52,9 +51,8 @@ pub struct Seen {
 /// do not touch them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct SeenIds {
-    seen: HashMap<MessageKey, Seen, RandomState>,
     /// Oldest first, but for what came by a merge.
-    order: VecDeque<MessageKey>,
+    seen: Map<MessageKey, Seen>,
 }
 
 impl SeenIds {
@@ -68,42 +66,33 @@ impl SeenIds {
 
     /// Adds a key, unless it is there.
     pub fn insert(&mut self, key: MessageKey, seen: Seen) {
-        if let Entry::Vacant(entry) = self.seen.entry(key) {
-            entry.insert(seen);
-            self.order.push_back(key);
-        }
+        self.seen.entry(key).or_insert(seen);
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (MessageKey, Seen)> {
-        self.order
-            .iter()
-            .filter_map(|&key| Some((key, self.get(key)?)))
+        self.seen.iter().map(|(key, seen)| (*key, *seen))
     }
 
     /// Adds a key as it is now, whatever was known of it.
     pub fn replace(&mut self, key: MessageKey, seen: Seen) {
-        if self.seen.insert(key, seen).is_some() {
-            self.order.retain(|known| *known != key);
+        match self.seen.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(seen);
+            }
+            Entry::Occupied(entry) => {
+                entry.shift_remove();
+                self.seen.insert(key, seen);
+            }
         }
-        self.order.push_back(key);
     }
 
     /// Forgets what was seen at or before that time, unless `needed` says that its offset is still
-    /// in the log. What came by a merge may stay longer: it waits for those before it.
+    /// in the log. What came by a merge may stay longer: it waits for the first one.
     pub fn forget_until(&mut self, until: Duration, needed: impl Fn(u64) -> bool) {
-        let mut kept = Vec::new();
-        while let Some(key) = self.order.pop_front() {
-            match self.seen.get(&key) {
-                Some(seen) if seen.at > until => {
-                    self.order.push_front(key);
-                    break;
-                }
-                Some(seen) if needed(seen.offset) => kept.push(key),
-                _ => drop(self.seen.remove(&key)),
-            }
-        }
-        for key in kept.into_iter().rev() {
-            self.order.push_front(key);
+        let is_old = |(_, seen): (_, &Seen)| seen.at <= until;
+        if self.seen.first().is_some_and(is_old) {
+            self.seen
+                .retain(|_, seen| seen.at > until || needed(seen.offset));
         }
         if self.seen.is_empty() {
             // An idle stream keeps no buffers.
@@ -141,6 +130,6 @@ mod tests {
         ids.forget_until(Duration::from_secs(9), |offset| offset == 5);
         assert_eq!(ids.len(), 1);
         ids.forget_until(Duration::from_secs(9), |_| false);
-        assert_eq!((ids.len(), ids.order.capacity()), (0, 0));
+        assert_eq!((ids.len(), ids.seen.capacity()), (0, 0));
     }
 }
