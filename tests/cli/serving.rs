@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use crate::support::{PATIENCE, wait_until};
 use crate::{output, ringpost};
 
 /// A started node, killed when the test ends.
@@ -37,14 +36,12 @@ impl Serving {
     }
 
     fn exit_code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        None
+        let mut status = None;
+        wait_until(2 * PATIENCE, "it has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status?.code()
     }
 
     fn signal(&self, name: &str) {
@@ -109,11 +106,10 @@ fn a_closed_standard_output_and_error_do_not_end_a_node() {
         child,
         ready: serde_json::Value::Null,
     };
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(port).is_err() {
-        assert!(Instant::now() < deadline && node.child.try_wait().unwrap().is_none());
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until(2 * PATIENCE, "it listens", || {
+        assert!(node.child.try_wait().unwrap().is_none(), "it has ended");
+        TcpStream::connect(port).is_ok()
+    });
     node.signal("-TERM");
     assert_eq!(node.exit_code(), Some(0));
 }

@@ -1,7 +1,5 @@
 //! What an inbox holds at most, for how long, and what happens past that.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::session_at;
@@ -116,7 +114,12 @@ fn a_full_inbox_is_replayed_whole_and_in_order_to_a_slow_reader() {
         for number in 0..1_000 {
             if number % 100 == 50 {
                 // Slowly: what comes meanwhile fills the kernel's buffers and the server's queue.
-                std::thread::sleep(Duration::from_millis(50));
+                let sent = || cluster.nodes[index].metric("ringpost_messages_out_total");
+                let mut before = None;
+                wait_until(PATIENCE, "nothing more comes", || {
+                    let now = sent();
+                    before.replace(now) == Some(now)
+                });
             }
             let message = client.expect("message");
             assert_eq!(message["body"], json!([number, text]));

@@ -1,12 +1,12 @@
 //! What servers make of the client that do what a real one does rarely.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ringpost::client::{Client, Error, Event, Options, Position, Recipient, SendError};
 use ringpost::client::{SendOptions, Status};
 use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::script::{PING, PONG, Server, TEXT, accepted, frame, message as said};
 use crate::{connected, event, hasty, message, soon};
@@ -192,33 +192,31 @@ async fn redirects_are_followed_in_every_form_and_only_given_nodes_see_the_token
 #[tokio::test]
 async fn a_program_that_is_slow_slows_the_server_and_misses_nothing() {
     const MESSAGES: usize = 500;
+    /// A write that takes so long waits for its reader.
+    const HELD_UP: Duration = Duration::from_millis(200);
     let server = Server::start().await;
     let mut options = hasty("alice");
     options.events_ahead = 4;
     let (client, mut connection) = server.client(options, json!({})).await;
-    let written = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&written);
+    let (count, mut written) = watch::channel(0);
     let writing = tokio::spawn(async move {
         for number in 0..MESSAGES {
             let mut message = said(&number.to_string(), None);
             message["body"] = "x".repeat(100_000).into();
             let bytes = frame(TEXT, message.to_string().as_bytes());
             connection.bytes(&bytes).await.unwrap();
-            count.fetch_add(1, Ordering::Relaxed);
+            count.send_modify(|count| *count += 1);
         }
         connection
     });
     soon("the server is held up", async {
-        loop {
-            let before = written.load(Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            if before > 0 && before == written.load(Ordering::Relaxed) {
-                break;
-            }
+        written.wait_for(|count| *count > 0).await.unwrap();
+        while let Ok(more) = timeout(HELD_UP, written.changed()).await {
+            more.expect("not all is written");
         }
     })
     .await;
-    assert!(written.load(Ordering::Relaxed) < MESSAGES);
+    assert!(*written.borrow() < MESSAGES);
     for number in 0..MESSAGES {
         assert_eq!(message(&client).await.id, number.to_string());
     }

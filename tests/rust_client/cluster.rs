@@ -1,14 +1,13 @@
 //! Three real nodes in this process.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ringpost::client::{Client, http};
 use ringpost::id::NodeId;
 use ringpost::{Config, Node};
 use serde_json::Value;
 
-use crate::{connected, hasty, soon};
+use crate::{connected, hasty, soon_true};
 
 pub struct Cluster {
     nodes: Vec<Option<Node>>,
@@ -51,14 +50,9 @@ impl Cluster {
 
     /// Waits until a condition holds for every node that runs, one after another.
     async fn every(&self, what: &str, holds: impl AsyncFn(&str) -> bool) {
-        soon(what, async {
-            for node in self.nodes.iter().flatten() {
-                while !holds(&node.ready().admin).await {
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
-        })
-        .await;
+        for node in self.nodes.iter().flatten() {
+            soon_true(what, async || holds(&node.ready().admin).await).await;
+        }
     }
 
     /// A user who can begin at any of the nodes.

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
 use crate::proxy::Proxy;
-use crate::{connected, event, hasty, message, soon};
+use crate::{connected, event, hasty, message, soon, soon_true};
 
 fn bob() -> Recipient {
     Recipient::user("bob")
@@ -131,12 +131,13 @@ impl Writer {
         let (writes, stopped) = (client.clone(), Arc::clone(&stop));
         let task = tokio::spawn(async move {
             let (to, mut receipts) = (bob(), Vec::new());
+            // The load: an inbox must not fill up while bob is on his way.
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
             while !stopped.load(Ordering::Relaxed) {
                 let body = (name, receipts.len());
                 let receipt = writes.start_send(&to, &body, SendOptions::default());
                 receipts.push(receipt.await.unwrap());
-                // The load: an inbox must not fill up while bob is on his way.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                pace.tick().await;
             }
             receipts
         });
@@ -260,10 +261,8 @@ async fn connections_that_are_cut_under_load_lose_repeat_and_reorder_nothing() {
             bob.until("bob is back", |bob| bob.nodes.len() > before.1)
                 .await;
         }
-        soon("alice is back", async {
-            while of_alice && alice.client.stats().reconnects == before.0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        soon_true("alice is back", async || {
+            !of_alice || alice.client.stats().reconnects > before.0
         })
         .await;
     }

@@ -21,6 +21,17 @@ async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
     happened.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }
 
+/// Looks every now and then whether something that is expected to happen has.
+async fn soon_true(what: &str, condition: impl AsyncFn() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(10));
+    soon(what, async {
+        while !condition().await {
+            looks.tick().await;
+        }
+    })
+    .await;
+}
+
 /// A user who does not wait long before connecting again.
 fn hasty(user: &str) -> Options {
     let mut options = Options::for_user(user);

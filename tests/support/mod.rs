@@ -21,7 +21,7 @@ pub use client::{Client, Event, Handshake};
 pub use cluster::{Cluster, Node, Signal, View};
 pub use http::Response;
 pub use kept::Position;
-pub use wait::{PATIENCE, holds_for, turn, wait_until};
+pub use wait::{PATIENCE, holds_for, turn, wait_until, within};
 
 /// Whether a test that cannot run here must fail rather than be skipped (`RINGPOST_INSIST=1`).
 pub fn insisting() -> bool {

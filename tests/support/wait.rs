@@ -18,21 +18,28 @@ pub fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until the condition holds and says how long that took.
+/// Waits until the condition holds and says how long that took; `None` if the deadline passes first.
+pub fn within(deadline: Duration, mut condition: impl FnMut() -> bool) -> Option<Duration> {
+    let start = Instant::now();
+    loop {
+        if condition() {
+            return Some(start.elapsed());
+        }
+        let left = deadline.checked_sub(start.elapsed())?;
+        thread::sleep(POLL.min(left));
+    }
+}
+
+/// As [`within`], of what has to happen.
 ///
 /// # Panics
 /// When the deadline passes first; `what` is the sentence that would have been true.
 #[track_caller]
-pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    loop {
-        if condition() {
-            return start.elapsed();
-        }
-        let elapsed = start.elapsed();
-        assert!(elapsed < deadline, "not within {deadline:?}: {what}");
-        thread::sleep(POLL);
-    }
+pub fn wait_until(deadline: Duration, what: &str, condition: impl FnMut() -> bool) -> Duration {
+    let Some(after) = within(deadline, condition) else {
+        panic!("not within {deadline:?}: {what}");
+    };
+    after
 }
 
 /// Watches for the whole time that a condition holds: for what must not happen.
@@ -41,10 +48,7 @@ pub fn wait_until(deadline: Duration, what: &str, mut condition: impl FnMut() ->
 /// As soon as it does not hold.
 #[track_caller]
 pub fn holds_for(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while start.elapsed() < time {
-        let elapsed = start.elapsed();
-        assert!(condition(), "no longer true after {elapsed:?}: {what}");
-        thread::sleep(POLL);
+    if let Some(after) = within(time, || !condition()) {
+        panic!("no longer true after {after:?}: {what}");
     }
 }

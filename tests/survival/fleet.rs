@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::{Ledger, Numbered, Promises};
 use crate::random::Random;
-use crate::support::{Client, PATIENCE, wait_until};
+use crate::support::{Client, PATIENCE, wait_until, within};
 use crate::user::{Habit, Shared, User, name};
 
 /// Users that are there from the start, and send.
@@ -70,13 +70,14 @@ impl Fleet {
         (PRESENT..PRESENT + ABSENT).for_each(|user| self.add(user));
         let start = Instant::now();
         let ledger = &self.shared.ledger;
-        while start.elapsed() < SETTLED && (ledger.pending() > 0 || !ledger.missing().is_empty()) {
+        // What has not come by then is told below.
+        let _ = within(SETTLED, || {
             assert!(
                 self.threads.iter().all(|t| !t.is_finished()),
                 "a user has panicked"
             );
-            thread::sleep(Duration::from_millis(50));
-        }
+            ledger.pending() == 0 && ledger.missing().is_empty()
+        });
         println!(
             "all had come {:?} after the end; {}",
             start.elapsed(),

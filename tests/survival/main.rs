@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use fleet::{Fleet, PROBES};
 use ledger::Promises;
 use random::Random;
-use support::{Client, Cluster, Signal, wait_until};
+use support::{Client, Cluster, PATIENCE, Signal, wait_until};
 
 /// After a crash, messages to the dead node's users are accepted again.
 const TAKEN_OVER: Duration = Duration::from_secs(5);
@@ -96,15 +96,26 @@ fn survives_kills(nodes: usize, usual: usize) {
     let fleet = fleet_of(&cluster, &random);
     for round in 0..rounds(usual) {
         let index = random.below(nodes);
-        // In turn: long enough to be missed or nearly so, and at once.
-        let pause = match round % 2 {
-            0 => Duration::from_secs(1) + random.up_to(Duration::from_secs(3)),
-            _ => Duration::ZERO,
-        };
+        let dead = cluster.nodes[index].id.clone();
         let probe = Probe::beside(&cluster, index);
         cluster.nodes[index].signal(Signal::Kill);
         let probe = thread::spawn(|| probe.taken_over());
-        thread::sleep(pause);
+        let killed = Instant::now();
+        // In turn: when all miss it, at once, and when the first begins to miss it.
+        let miss = |node: &&support::Node, state: &dyn Fn(&str) -> bool| {
+            node.view().is_some_and(|view| state(view.state(&dead)))
+        };
+        let others = || cluster.nodes.iter().filter(|node| node.id != dead);
+        match round % 3 {
+            0 => drop(wait_until(PATIENCE, "all miss the node", || {
+                others().all(|node| miss(&node, &|state| state == "down"))
+            })),
+            1 => {}
+            _ => drop(wait_until(PATIENCE, "a node is missed", || {
+                others().any(|node| miss(&node, &|state| state != "alive"))
+            })),
+        }
+        let pause = killed.elapsed();
         cluster.nodes[index].start();
         let copied = cluster.wait_settled(COPIED);
         let taken_over = probe.join().expect("the message is accepted");

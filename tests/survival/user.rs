@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,7 +16,7 @@ use crate::ledger::{Ledger, Record};
 use crate::random::Random;
 use crate::support::frames::{CLOSE, TEXT};
 use crate::support::kept::kept_text;
-use crate::support::{Client, Event, Handshake, PATIENCE, Position};
+use crate::support::{Client, Event, Handshake, PATIENCE, Position, within};
 
 /// Messages without a receipt, at most.
 const WINDOW: usize = 8;
@@ -113,7 +112,8 @@ impl User {
             if let Some(mut client) = self.connect() {
                 while self.step(&mut client).is_some() {}
             } else {
-                thread::sleep(self.random.up_to(JITTER));
+                let over = || self.shared.over.load(Ordering::Relaxed);
+                let _ = within(self.random.up_to(JITTER), over);
             }
         }
     }
