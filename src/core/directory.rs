@@ -136,9 +136,9 @@ impl<H> Default for Directory<H> {
 }
 
 impl<H: Clone> Directory<H> {
-    /// Adds a session of this node, which began at `since_ms`. `owner` is the user's owner, or `None` if this node is.
-    /// Returns what to ask the owner, if it is another node. `resume` is `None` for a session that
-    /// takes nothing from streams.
+    /// Adds a session of this node, which began at `since_ms`. `owner` is the user's owner, or `None`
+    /// if this node is. Returns what to ask the owner, if it is another node. `resume` is `None` for
+    /// a session that takes nothing from streams.
     pub fn open(
         &mut self,
         user: &UserId,

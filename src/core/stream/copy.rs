@@ -218,3 +218,29 @@ impl Replica {
 pub(super) fn copies(holders: &[Holder]) -> u8 {
     u8::try_from(holders.len()).unwrap_or(u8::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::stream::{Epoch, Position};
+    use crate::id::{Generation, NodeId};
+
+    #[test]
+    fn what_gathers_while_something_is_on_its_way_goes_together_and_in_bounds() {
+        let ack = |offset| {
+            let epoch = Epoch::ROOT;
+            Operation::Ack(Position { epoch, offset })
+        };
+        let mut replica = Replica::new(Holder {
+            node: NodeId::new("n1").unwrap(),
+            generation: Generation(1),
+        });
+        replica.queue.extend((1..=3).map(ack));
+        replica.in_flight = true;
+        assert!(replica.next(1000).is_empty());
+        replica.in_flight = false;
+        assert_eq!(replica.next(ack(1).size() + 1), [ack(1), ack(2)]);
+        assert_eq!(replica.next(1), [ack(3)], "one at least");
+        assert!(replica.next(1000).is_empty());
+    }
+}
