@@ -18,8 +18,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Dispatch {
-    /// The node is the first of its cluster, as far as can be known: from now on it serves. One that
-    /// hears of another joins by that.
+    /// The node is the first of its cluster, as far as can be known: from now on it serves. One to
+    /// which another has told all that it knows joins by that.
     pub fn join(&self) {
         self.change_consents(|consents, _| consents.join());
         self.advance();
@@ -44,7 +44,7 @@ impl Dispatch {
         if self.is_draining() {
             Some("draining")
         } else if !self.has_joined() {
-            Some("no other node is known yet")
+            Some("no other node has answered yet")
         } else if self.taken_over.load(Ordering::Relaxed) {
             None
         } else {
