@@ -12,7 +12,7 @@ use ringpost::core::peer::{Content, Envelope, Request};
 use ringpost::core::protocol::{self, reply};
 use ringpost::core::ring::Seed;
 use ringpost::core::view::{Member, MemberState, View};
-use ringpost::id::{Generation, NodeId, UserId};
+use ringpost::id::{Generation, NodeId, StreamKey, UserId};
 use ringpost::wire::proto;
 
 const NODES: usize = 100;
@@ -35,7 +35,7 @@ fn view() -> View {
 
 fn envelope() -> Envelope {
     Envelope {
-        to: UserId::new("user-123456").expect("a good id"),
+        to: StreamKey::Inbox(UserId::new("user-123456").expect("a good id")),
         from: UserId::new("user-654321").expect("a good id"),
         id: "0d7f9a62-5b0e-4f0a-9d50-8f1f6a2f5d11".into(),
         content: Content::Body(Bytes::from_static(
@@ -86,7 +86,7 @@ fn client_side(c: &mut Criterion) {
                 position: None,
                 id: &envelope.id,
                 from: &envelope.from,
-                to: &envelope.to,
+                to: Some(&envelope.to),
                 body: black_box(body),
                 ts: envelope.ts_ms,
             }))

@@ -14,7 +14,7 @@ use ringpost::core::stream::{
     Streams,
 };
 use ringpost::core::view::{Member, MemberState, View};
-use ringpost::id::{Generation, NodeId, UserId};
+use ringpost::id::{Generation, NodeId, StreamKey, UserId};
 
 /// Messages to one user, of which all are acked at the end.
 const MESSAGES: u64 = 512;
@@ -86,16 +86,20 @@ impl Node {
     }
 }
 
-/// An owner and its successor, and a user of the owner's.
-fn pair() -> (Node, Node, UserId) {
+/// An owner and its successor, and an inbox of the owner's.
+fn pair() -> (Node, Node, StreamKey) {
     let (owner, holder) = (Node::new("n1"), Node::new("n2"));
     let users = (0..).map(|n| UserId::new(&format!("user-{n}")).expect("a user id"));
-    let mine = |user: &UserId| {
-        let first = owner.view.owner(user.as_str());
+    let inboxes = users.map(StreamKey::Inbox);
+    let mine = |key: &StreamKey| {
+        let first = owner.view.owner(key.as_str());
         first.is_some_and(|member| member.id == owner.me.node)
     };
-    let user = users.into_iter().find(mine).expect("it owns half of them");
-    (owner, holder, user)
+    let inbox = inboxes
+        .into_iter()
+        .find(mine)
+        .expect("it owns half of them");
+    (owner, holder, inbox)
 }
 
 fn message(number: u64) -> Message {

@@ -1,4 +1,4 @@
-//! Names: nodes, users, sessions and generations, each a type of its own.
+//! Names: nodes, users, rooms, sessions and generations, each a type of its own.
 //!
 //! All of them are cheap to clone (a reference count or a number) and compare byte by byte.
 
@@ -70,6 +70,68 @@ impl UserId {
     }
 }
 
+/// A room: named by the rules for users.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// As [`UserId::new`].
+    pub fn new(room: &str) -> Result<Self, InvalidId> {
+        UserId::new(room).map(|name| Self(name.0))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a stream is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamKey {
+    /// The inbox of a user.
+    Inbox(UserId),
+    /// A room.
+    Room(RoomName),
+}
+
+impl StreamKey {
+    /// By what the ring places it: the name of the user or the room. That of a user and a room of
+    /// one name is the same.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Inbox(user) => user.as_str(),
+            Self::Room(room) => room.as_str(),
+        }
+    }
+
+    /// Whether it is that of a room.
+    #[must_use]
+    pub fn is_room(&self) -> bool {
+        matches!(self, Self::Room(_))
+    }
+}
+
+impl From<&UserId> for StreamKey {
+    fn from(user: &UserId) -> Self {
+        Self::Inbox(user.clone())
+    }
+}
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inbox(user) => write!(f, "inbox:{user}"),
+            Self::Room(room) => write!(f, "room:{room}"),
+        }
+    }
+}
+
 impl Borrow<str> for UserId {
     fn borrow(&self) -> &str {
         &self.0
@@ -124,7 +186,7 @@ macro_rules! shown_as_text {
         }
     )*};
 }
-shown_as_text!(NodeId, UserId);
+shown_as_text!(NodeId, UserId, RoomName);
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,16 +12,16 @@
 use super::feed::Feed;
 use super::map::{Map, Set};
 use super::stream::{Position, Resume};
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{NodeId, SessionId, StreamKey};
 
 /// One shard of the users.
 #[derive(Debug)]
 pub struct Directory<H> {
-    users: Map<UserId, Entry<H>>,
+    by_key: Map<StreamKey, Entry<H>>,
     /// Sessions whose registration has to be asked for (again).
-    unregistered: Set<(UserId, SessionId)>,
+    unregistered: Set<(StreamKey, SessionId)>,
     /// Users with a session at home that gets nothing yet.
-    unsubscribed: Set<UserId>,
+    unsubscribed: Set<StreamKey>,
     sessions: usize,
     guests: usize,
     nonces: u64,
@@ -98,8 +98,8 @@ pub enum Home {
 pub struct Registration {
     /// The user's owner.
     pub owner: NodeId,
-    /// The user.
-    pub user: UserId,
+    /// Its key.
+    pub key: StreamKey,
     /// The session.
     pub session: SessionId,
     /// Tells it from other registrations of the session, and is greater than those of the earlier
@@ -125,7 +125,7 @@ pub struct Moved<H> {
 impl<H> Default for Directory<H> {
     fn default() -> Self {
         Self {
-            users: Map::default(),
+            by_key: Map::default(),
             unregistered: Set::default(),
             unsubscribed: Set::default(),
             sessions: 0,
@@ -141,7 +141,7 @@ impl<H: Clone> Directory<H> {
     /// a session that takes nothing from streams.
     pub fn open(
         &mut self,
-        user: &UserId,
+        key: &StreamKey,
         (id, since_ms): (SessionId, u64),
         handle: H,
         owner: Option<NodeId>,
@@ -161,8 +161,8 @@ impl<H: Clone> Directory<H> {
             feed: None,
             nonce: self.nonces,
         };
-        let registration = registration(user, &local);
-        let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
+        let registration = registration(key, &local);
+        let entry = self.by_key.entry(key.clone()).or_insert_with(|| Entry {
             // Nearly every user has one session: do not make room for four.
             local: Vec::with_capacity(1),
             guests: Vec::new(),
@@ -174,40 +174,40 @@ impl<H: Clone> Directory<H> {
 
     /// Removes a session of this node. Returns what to take back from the user's owner, if it is
     /// another node.
-    pub fn close(&mut self, user: &UserId, id: SessionId) -> Option<Registration> {
-        let entry = self.users.get_mut(user)?;
+    pub fn close(&mut self, key: &StreamKey, id: SessionId) -> Option<Registration> {
+        let entry = self.by_key.get_mut(key)?;
         let index = entry.local.iter().position(|local| local.id == id)?;
         let local = entry.local.swap_remove(index);
         self.sessions -= 1;
-        self.forget_if_empty(user);
-        registration(user, &local)
+        self.forget_if_empty(key);
+        registration(key, &local)
     }
 
     /// The sessions of a user on this node, to be changed.
-    pub fn locals_mut(&mut self, user: &UserId) -> &mut [Local<H>] {
-        self.users
-            .get_mut(user)
+    pub fn locals_mut(&mut self, key: &StreamKey) -> &mut [Local<H>] {
+        self.by_key
+            .get_mut(key)
             .map_or(&mut [], |entry| &mut entry.local)
     }
 
     /// The sessions of a user on this node, and the guests elsewhere that it knows as the owner.
     #[must_use]
-    pub fn all_of(&self, user: &UserId) -> (&[Local<H>], &[Guest]) {
-        self.users
-            .get(user)
+    pub fn all_of(&self, key: &StreamKey) -> (&[Local<H>], &[Guest]) {
+        self.by_key
+            .get(key)
             .map_or((&[], &[]), |entry| (&entry.local, &entry.guests))
     }
 
     /// The guests of a user whom this node owns, to be changed.
-    pub fn guests_mut(&mut self, user: &UserId) -> &mut [Guest] {
-        self.users
-            .get_mut(user)
+    pub fn guests_mut(&mut self, key: &StreamKey) -> &mut [Guest] {
+        self.by_key
+            .get_mut(key)
             .map_or(&mut [], |entry| &mut entry.guests)
     }
 
     /// The sessions of a user on this node.
-    pub fn sessions_of(&self, user: &UserId) -> impl Iterator<Item = &H> {
-        let entry = self.users.get(user);
+    pub fn sessions_of(&self, key: &StreamKey) -> impl Iterator<Item = &H> {
+        let entry = self.by_key.get(key);
         entry
             .into_iter()
             .flat_map(|entry| entry.local.iter().map(|local| &local.handle))
@@ -215,9 +215,9 @@ impl<H: Clone> Directory<H> {
 
     /// The nodes, each once, where a user is a guest.
     #[must_use]
-    pub fn guest_nodes(&self, user: &UserId) -> Vec<NodeId> {
+    pub fn guest_nodes(&self, key: &StreamKey) -> Vec<NodeId> {
         let mut nodes: Vec<NodeId> = Vec::new();
-        for guest in self.users.get(user).into_iter().flat_map(|e| &e.guests) {
+        for guest in self.by_key.get(key).into_iter().flat_map(|e| &e.guests) {
             if !nodes.contains(&guest.node) {
                 nodes.push(guest.node.clone());
             }
@@ -227,15 +227,15 @@ impl<H: Clone> Directory<H> {
 
     /// Whether the user has a session here or is known to be a guest somewhere.
     #[must_use]
-    pub fn is_online(&self, user: &UserId) -> bool {
-        self.users.contains_key(user)
+    pub fn is_online(&self, key: &StreamKey) -> bool {
+        self.by_key.contains_key(key)
     }
 
     /// A session of another node, whose user this node owns. A later registration of the same
     /// session takes the place of an earlier one; one that was overtaken by a later one changes
     /// nothing.
-    pub fn register(&mut self, user: &UserId, guest: Guest) {
-        let entry = self.users.entry(user.clone()).or_insert_with(|| Entry {
+    pub fn register(&mut self, key: &StreamKey, guest: Guest) {
+        let entry = self.by_key.entry(key.clone()).or_insert_with(|| Entry {
             local: Vec::new(),
             guests: Vec::with_capacity(1),
         });
@@ -251,18 +251,16 @@ impl<H: Clone> Directory<H> {
     }
 
     /// That session of another node is gone.
-    pub fn unregister(&mut self, user: &UserId, node: &NodeId, session: SessionId) {
-        self.retain_guests_of(user, |guest| {
-            guest.session != session || guest.node != *node
-        });
+    pub fn unregister(&mut self, key: &StreamKey, node: &NodeId, session: SessionId) {
+        self.retain_guests_of(key, |guest| guest.session != session || guest.node != *node);
     }
 
-    fn retain_guests_of(&mut self, user: &UserId, keep: impl FnMut(&Guest) -> bool) {
-        if let Some(entry) = self.users.get_mut(user) {
+    fn retain_guests_of(&mut self, key: &StreamKey, keep: impl FnMut(&Guest) -> bool) {
+        if let Some(entry) = self.by_key.get_mut(key) {
             let before = entry.guests.len();
             entry.guests.retain(keep);
             self.guests -= before - entry.guests.len();
-            self.forget_if_empty(user);
+            self.forget_if_empty(key);
         }
     }
 
@@ -272,7 +270,7 @@ impl<H: Clone> Directory<H> {
             return;
         }
         let mut guests = 0;
-        self.users.retain(|_, entry| {
+        self.by_key.retain(|_, entry| {
             entry.guests.retain(|guest| keep(&guest.node));
             guests += entry.guests.len();
             !(entry.local.is_empty() && entry.guests.is_empty())
@@ -280,12 +278,12 @@ impl<H: Clone> Directory<H> {
         self.guests = guests;
     }
 
-    fn forget_if_empty(&mut self, user: &UserId) {
-        if let Some(entry) = self.users.get(user)
+    fn forget_if_empty(&mut self, key: &StreamKey) {
+        if let Some(entry) = self.by_key.get(key)
             && entry.local.is_empty()
             && entry.guests.is_empty()
         {
-            self.users.swap_remove(user);
+            self.by_key.swap_remove(key);
         }
     }
 
@@ -295,13 +293,13 @@ impl<H: Clone> Directory<H> {
     ///
     /// Guests of users that this node no longer owns stay known until their node takes them back:
     /// if the ring turns out to have been right before, they are still there.
-    pub fn rehome(&mut self, owner_of: impl Fn(&UserId) -> Option<NodeId>) -> Vec<Moved<H>> {
+    pub fn rehome(&mut self, owner_of: impl Fn(&StreamKey) -> Option<NodeId>) -> Vec<Moved<H>> {
         let mut moved = Vec::new();
-        for (user, entry) in &mut self.users {
+        for (key, entry) in &mut self.by_key {
             if entry.local.is_empty() {
                 continue;
             }
-            let owner = owner_of(user);
+            let owner = owner_of(key);
             for local in &mut entry.local {
                 let same = match (&local.home, &owner) {
                     (Home::Here, None) => true,
@@ -314,16 +312,16 @@ impl<H: Clone> Directory<H> {
                 moved.push(Moved {
                     handle: local.handle.clone(),
                     home: owner.is_none(),
-                    left: registration(user, local),
+                    left: registration(key, local),
                 });
                 local.feed = None;
                 local.home = match &owner {
                     None => {
-                        self.unsubscribed.insert(user.clone());
+                        self.unsubscribed.insert(key.clone());
                         Home::Here
                     }
                     Some(owner) => {
-                        self.unregistered.insert((user.clone(), local.id));
+                        self.unregistered.insert((key.clone(), local.id));
                         Home::At {
                             owner: owner.clone(),
                             registered: false,
@@ -339,7 +337,7 @@ impl<H: Clone> Directory<H> {
     /// of this node.
     pub fn registrations_at(&mut self, owner: &NodeId) -> Vec<Registration> {
         let mut all = Vec::new();
-        for (user, entry) in &mut self.users {
+        for (key, entry) in &mut self.by_key {
             for local in &mut entry.local {
                 if let Home::At {
                     owner: at,
@@ -350,7 +348,7 @@ impl<H: Clone> Directory<H> {
                     *registered = false;
                     self.nonces += 1;
                     local.nonce = self.nonces;
-                    all.extend(registration(user, local));
+                    all.extend(registration(key, local));
                 }
             }
         }
@@ -361,11 +359,11 @@ impl<H: Clone> Directory<H> {
     /// node still is the owner.
     pub fn registered(
         &mut self,
-        user: &UserId,
+        key: &StreamKey,
         (id, nonce): (SessionId, u64),
         by: &NodeId,
     ) -> Option<&mut Local<H>> {
-        let entry = self.users.get_mut(user)?;
+        let entry = self.by_key.get_mut(key)?;
         let local = entry.local.iter_mut().find(|local| local.id == id)?;
         match &mut local.home {
             Home::At { owner, registered }
@@ -385,11 +383,11 @@ impl<H: Clone> Directory<H> {
     /// such registration.
     pub fn registered_as(
         &mut self,
-        user: &UserId,
+        key: &StreamKey,
         id: SessionId,
         nonce: u64,
     ) -> Result<&mut Local<H>, bool> {
-        let entry = self.users.get_mut(user).ok_or(false)?;
+        let entry = self.by_key.get_mut(key).ok_or(false)?;
         let local = entry.local.iter_mut().find(|local| local.id == id);
         let local = local.filter(|local| local.nonce == nonce).ok_or(false)?;
         match local.home {
@@ -402,38 +400,38 @@ impl<H: Clone> Directory<H> {
     }
 
     /// What the owner knows of a guest is not what is here: it registers anew.
-    pub fn register_anew(&mut self, user: &UserId, id: SessionId) {
-        let locals = self.locals_mut(user);
+    pub fn register_anew(&mut self, key: &StreamKey, id: SessionId) {
+        let locals = self.locals_mut(key);
         if let Some(local) = locals.iter_mut().find(|local| local.id == id)
             && let Home::At { registered, .. } = &mut local.home
         {
             *registered = false;
-            self.unregistered.insert((user.clone(), id));
+            self.unregistered.insert((key.clone(), id));
         }
     }
 
     /// A session at home could not be subscribed: it is tried again by whoever takes
     /// [`Self::take_unsubscribed`] next.
-    pub fn subscription_failed(&mut self, user: &UserId) {
-        self.unsubscribed.insert(user.clone());
+    pub fn subscription_failed(&mut self, key: &StreamKey) {
+        self.unsubscribed.insert(key.clone());
     }
 
     /// Users with sessions at home that have to be subscribed.
-    pub fn take_unsubscribed(&mut self) -> Set<UserId> {
+    pub fn take_unsubscribed(&mut self) -> Set<StreamKey> {
         std::mem::take(&mut self.unsubscribed)
     }
 
     /// The registration of that session did not work out: it is asked for again by whoever takes
     /// [`Self::take_unregistered`] next.
-    pub fn registration_failed(&mut self, user: &UserId, id: SessionId) {
-        self.unregistered.insert((user.clone(), id));
+    pub fn registration_failed(&mut self, key: &StreamKey, id: SessionId) {
+        self.unregistered.insert((key.clone(), id));
     }
 
     /// The registrations that have to be asked for now.
     pub fn take_unregistered(&mut self) -> Vec<Registration> {
         let mut all = Vec::new();
-        for (user, id) in std::mem::take(&mut self.unregistered) {
-            let entry = self.users.get_mut(&user);
+        for (key, id) in std::mem::take(&mut self.unregistered) {
+            let entry = self.by_key.get_mut(&key);
             let local = entry.and_then(|entry| entry.local.iter_mut().find(|l| l.id == id));
             let Some(local) = local else {
                 continue;
@@ -444,7 +442,7 @@ impl<H: Clone> Directory<H> {
             {
                 self.nonces += 1;
                 local.nonce = self.nonces;
-                all.extend(registration(&user, local));
+                all.extend(registration(&key, local));
             }
         }
         all
@@ -452,15 +450,15 @@ impl<H: Clone> Directory<H> {
 
     /// Where the user of a local session belongs.
     #[must_use]
-    pub fn home(&self, user: &UserId, id: SessionId) -> Option<&Home> {
-        let entry = self.users.get(user)?;
+    pub fn home(&self, key: &StreamKey, id: SessionId) -> Option<&Home> {
+        let entry = self.by_key.get(key)?;
         let local = entry.local.iter().find(|local| local.id == id)?;
         Some(&local.home)
     }
 
     /// Every session of this node.
     pub fn sessions(&self) -> impl Iterator<Item = &H> {
-        self.users
+        self.by_key
             .values()
             .flat_map(|entry| entry.local.iter().map(|local| &local.handle))
     }
@@ -472,12 +470,12 @@ impl<H: Clone> Directory<H> {
     }
 }
 
-fn registration<H>(user: &UserId, local: &Local<H>) -> Option<Registration> {
+fn registration<H>(key: &StreamKey, local: &Local<H>) -> Option<Registration> {
     match &local.home {
         Home::Here => None,
         Home::At { owner, .. } => Some(Registration {
             owner: owner.clone(),
-            user: user.clone(),
+            key: key.clone(),
             session: local.id,
             nonce: local.nonce,
             since_ms: local.since_ms,

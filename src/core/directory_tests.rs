@@ -2,8 +2,8 @@ use super::*;
 
 const SINCE: u64 = 1_732_350_000_123;
 
-fn user(name: &str) -> UserId {
-    UserId::new(name).unwrap()
+fn user(name: &str) -> StreamKey {
+    StreamKey::Inbox(crate::id::UserId::new(name).unwrap())
 }
 
 fn node(name: &str) -> NodeId {
@@ -32,7 +32,7 @@ fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u
 
 /// What the owner's answer to a registration wakes up.
 fn registered(directory: &mut Directory<char>, asked: &Registration, by: &NodeId) -> Option<char> {
-    let local = directory.registered(&asked.user, (asked.session, asked.nonce), by);
+    let local = directory.registered(&asked.key, (asked.session, asked.nonce), by);
     local.map(|local| local.handle)
 }
 
@@ -54,7 +54,7 @@ fn a_user_is_online_from_the_first_session_to_the_last() {
     directory.unregister(&bob, &n2, SessionId(9));
     assert!(!directory.is_online(&bob));
     assert_eq!(directory.counts(), (0, 0));
-    assert_eq!(directory.users.len(), 0);
+    assert_eq!(directory.by_key.len(), 0);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
     let mut directory = Directory::default();
     let (bob, n2) = (user("bob"), node("n2"));
     let asked = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
-    assert_eq!((&asked.owner, &asked.user), (&n2, &bob));
+    assert_eq!((&asked.owner, &asked.key), (&n2, &bob));
     assert_eq!(registered(&mut directory, &asked, &node("n3")), None);
     let outdated = Registration {
         nonce: asked.nonce + 1,

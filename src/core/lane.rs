@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::core::map::Map;
 use crate::core::peer::{Answer, Append, Outcome};
 use crate::core::stream::{Message, MessageKey};
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, StreamKey};
 
 /// How long a lane waits before it sends again, unless the view changes first.
 const RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The lanes to some recipients; `S` is how a sender is reached.
 #[derive(Debug)]
 pub struct Lanes<S> {
-    lanes: Map<(UserId, SessionId), Lane<S>>,
+    lanes: Map<(StreamKey, SessionId), Lane<S>>,
 }
 
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// The recipient.
-    pub to: UserId,
+    pub to: StreamKey,
     /// The sender.
     pub session: SessionId,
     message: MessageKey,
@@ -101,7 +101,7 @@ impl<S> Lanes<S> {
     /// Takes a message. Returns what to send now, if its lane is not waiting.
     pub fn push(
         &mut self,
-        to: &UserId,
+        to: &StreamKey,
         (session, sender): (SessionId, S),
         message: Message,
         deadline: Duration,
@@ -234,7 +234,7 @@ impl<S> Lanes<S> {
 }
 
 fn attempt(
-    to: &UserId,
+    to: &StreamKey,
     session: SessionId,
     number: u32,
     (key, message): (MessageKey, Message),
@@ -260,9 +260,14 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::id::UserId;
 
     fn user(name: &str) -> UserId {
         UserId::new(name).unwrap()
+    }
+
+    fn inbox(name: &str) -> StreamKey {
+        StreamKey::Inbox(user(name))
     }
 
     fn message(id: &str) -> Message {
@@ -280,7 +285,7 @@ mod tests {
     }
 
     fn push(lanes: &mut Lanes<char>, id: &str) -> Option<Attempt> {
-        lanes.push(&user("b"), (SessionId(1), 's'), message(id), at(1000))
+        lanes.push(&inbox("b"), (SessionId(1), 's'), message(id), at(1000))
     }
 
     fn accepted() -> Answer {
@@ -309,7 +314,7 @@ mod tests {
     fn every_message_of_a_lane_has_a_sender_of_its_own() {
         let mut lanes = Lanes::default();
         let mut push = |id, sender| {
-            let attempt = lanes.push(&user("b"), (SessionId(1), sender), message(id), at(1000));
+            let attempt = lanes.push(&inbox("b"), (SessionId(1), sender), message(id), at(1000));
             attempt.unwrap().ticket
         };
         // The second is the repeat of the first.

@@ -296,7 +296,7 @@ mod tests {
 
     use super::*;
     use crate::core::peer::{Content, Envelope};
-    use crate::id::UserId;
+    use crate::id::{StreamKey, UserId};
 
     const LIMITS: LinkLimits = LinkLimits {
         window: 4,
@@ -312,7 +312,7 @@ mod tests {
     fn message() -> Request {
         let user = UserId::new("u").unwrap();
         Request::Envelope(Envelope {
-            to: user.clone(),
+            to: StreamKey::from(&user),
             from: user,
             id: "m".into(),
             content: Content::Body(Bytes::from_static(b"1")),

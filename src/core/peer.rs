@@ -6,7 +6,7 @@ use super::ring::{Digest, RingNode};
 use super::stream::{
     ConfigId, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
 };
-use crate::id::{Generation, NodeId, SessionId, UserId};
+use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
 
 /// Most node-to-node steps of one envelope. Two are enough while all views agree (to the owner, to
 /// the node of a guest); the rest is for views that differ.
@@ -16,7 +16,7 @@ pub const HOPS_MAX: u8 = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The recipient.
-    pub to: UserId,
+    pub to: StreamKey,
     /// The sender; of a notice, the user who has the message now.
     pub from: UserId,
     /// The sender's name for it, 1 to 64 bytes.
@@ -57,7 +57,7 @@ impl Envelope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// The recipient.
-    pub to: UserId,
+    pub to: StreamKey,
     /// The message.
     pub message: Message,
     /// The message of the same session before it, if that had no outcome yet: this one is taken
@@ -90,7 +90,7 @@ impl Operation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Install {
     /// The stream.
-    pub key: UserId,
+    pub key: StreamKey,
     /// Its number; its owner is the caller.
     pub number: u64,
     /// All holders, the owner first.
@@ -105,7 +105,7 @@ pub struct Install {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// The stream.
-    pub key: UserId,
+    pub key: StreamKey,
     /// The copy's configuration.
     pub config: ConfigId,
     /// Its last operation.
@@ -128,8 +128,8 @@ pub struct Pulled {
 /// Some of a stream, for one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The guest's user.
-    pub user: UserId,
+    /// The guest's stream.
+    pub key: StreamKey,
     /// The guest.
     pub session: SessionId,
     /// That of its registration.
@@ -165,7 +165,7 @@ pub enum Request {
     /// Follow the stream that you hold.
     Replicate {
         /// The stream.
-        key: UserId,
+        key: StreamKey,
         /// The number of the configuration, whose owner is the caller.
         number: u64,
         /// The first operation's number; the others follow it without a gap.
@@ -185,12 +185,12 @@ pub enum Request {
     /// Give me your copy.
     Pull {
         /// The stream.
-        key: UserId,
+        key: StreamKey,
     },
     /// I have a session of a user whose owner you are.
     Register {
-        /// The guest's user.
-        user: UserId,
+        /// The guest's stream.
+        key: StreamKey,
         /// The guest.
         session: SessionId,
         /// Tells this registration from others of the same session: what is delivered names it.
@@ -202,8 +202,8 @@ pub enum Request {
     },
     /// That session is gone. Wants no reply.
     Unregister {
-        /// The guest's user.
-        user: UserId,
+        /// The guest's stream.
+        key: StreamKey,
         /// The guest.
         session: SessionId,
     },
@@ -267,12 +267,12 @@ impl Request {
                 let entries = delivery.entries.iter().map(|e| FIXED + e.message.size());
                 FIXED + entries.sum::<usize>()
             }
-            Self::Pull { key: user }
-            | Self::Ack { user, .. }
-            | Self::Register { user, .. }
-            | Self::Sessions { user }
-            | Self::Disconnect { user }
-            | Self::Unregister { user, .. } => FIXED + user.as_str().len(),
+            Self::Pull { key } | Self::Register { key, .. } | Self::Unregister { key, .. } => {
+                FIXED + key.as_str().len()
+            }
+            Self::Ack { user, .. } | Self::Sessions { user } | Self::Disconnect { user } => {
+                FIXED + user.as_str().len()
+            }
             Self::Consent { .. } | Self::UnderReplicated(_) => FIXED,
             Self::Presence { users } => {
                 FIXED + users.iter().map(|u| u.as_str().len() + 2).sum::<usize>()

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::session::key_hash;
 use super::shard::Sender;
 use super::{Dispatch, Origin};
 use crate::core::peer::{Answer, Outcome, Request, UserSession};
 use crate::core::protocol::{Qos, Receipt, Send};
 use crate::error::ErrorCode;
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
 /// Bytes of backends' messages without a receipt at one node; past it `rate_limited`. A guess: many
 /// times what comes in within the time of a take-over.
@@ -63,8 +64,8 @@ pub(super) struct RecentIds {
 
 impl RecentIds {
     /// Whether an id is new, or was used for the same recipient before.
-    fn may_use(&mut self, from: &UserId, id: &str, to: &UserId) -> bool {
-        let (message, to) = (message_hash(from, id), xxh3_64(to.as_str().as_bytes()));
+    fn may_use(&mut self, from: &UserId, id: &str, to: &StreamKey) -> bool {
+        let (message, to) = (message_hash(from, id), key_hash(to));
         if let Some(before) = self.recipients.get(&message) {
             return *before == to;
         }
@@ -207,11 +208,12 @@ impl Dispatch {
 
     /// The sessions of a user whom this node owns, and guests elsewhere; `None` if it does not.
     pub(super) fn known_sessions(&self, user: &UserId) -> Option<Vec<UserSession>> {
-        self.with_shard(user, |shard, ctx, _| {
-            if !ctx.is_mine(user) {
+        let inbox = StreamKey::from(user);
+        self.with_shard(&inbox, |shard, ctx, _| {
+            if !ctx.is_mine(&inbox) {
                 return None;
             }
-            let (here, elsewhere) = shard.directory.all_of(user);
+            let (here, elsewhere) = shard.directory.all_of(&inbox);
             // One that is being closed is as good as gone.
             let here = here.iter().filter(|l| !l.handle.outbox().is_closing());
             let mut sessions: Vec<_> = here
@@ -233,8 +235,9 @@ impl Dispatch {
 
     /// Closes the sessions of a user that live here, and says how many were not closing already.
     pub(super) fn close_sessions_of(&self, user: &UserId) -> u64 {
-        let shard = self.shard(user);
-        let sessions = shard.directory.sessions_of(user);
+        let inbox = StreamKey::from(user);
+        let shard = self.shard(&inbox);
+        let sessions = shard.directory.sessions_of(&inbox);
         let closed = sessions.filter(|session| session.disconnect()).count() as u64;
         self.counters.disconnected.add_many(closed);
         closed
@@ -278,21 +281,28 @@ mod tests {
         UserId::new(name).unwrap()
     }
 
+    fn inbox(name: &str) -> StreamKey {
+        StreamKey::Inbox(user(name))
+    }
+
     #[test]
     fn an_id_is_for_one_recipient_until_it_is_freed() {
-        let (shop, alice, bob) = (user("shop"), user("alice"), user("bob"));
+        let (shop, alice, bob) = (user("shop"), inbox("alice"), inbox("bob"));
         let mut recent = RecentIds::default();
         assert!(recent.may_use(&shop, "m1", &bob));
         assert!(recent.may_use(&shop, "m1", &bob), "a repeat");
         assert!(!recent.may_use(&shop, "m1", &alice));
-        assert!(recent.may_use(&alice, "m1", &alice), "another sender");
+        assert!(
+            recent.may_use(&user("alice"), "m1", &alice),
+            "another sender"
+        );
         recent.free(&shop, "m1");
         assert!(recent.may_use(&shop, "m1", &alice));
     }
 
     #[test]
     fn the_oldest_ids_are_forgotten() {
-        let (shop, alice, bob) = (user("shop"), user("alice"), user("bob"));
+        let (shop, alice, bob) = (user("shop"), inbox("alice"), inbox("bob"));
         let mut recent = RecentIds::default();
         for number in 0..RECENT_MAX + 10 {
             assert!(recent.may_use(&shop, &number.to_string(), &bob));

@@ -15,7 +15,7 @@ use crate::core::stream::{
     Context, Entry, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
 };
 use crate::error::CloseCode;
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{NodeId, SessionId, StreamKey};
 
 /// What is queued for a session at most before its stream waits for it to read.
 pub const FEED_BYTES: usize = 64 * 1024;
@@ -26,9 +26,10 @@ impl Dispatch {
     /// A session's client has everything up to a position.
     pub fn ack(&self, session: &Session, position: Position) {
         let user = session.user();
-        self.with_shard(user, |shard, ctx, topology| {
+        let inbox = session.inbox();
+        self.with_shard(inbox, |shard, ctx, topology| {
             match topology.owner_elsewhere(user.as_str()) {
-                None => shard.streams.ack(ctx, user, position),
+                None => shard.streams.ack(ctx, inbox, position),
                 Some(owner) => {
                     let request = Request::Ack {
                         user: user.clone(),
@@ -45,12 +46,14 @@ impl Dispatch {
 
     /// The session has read what was queued for it.
     pub fn feed_session(&self, session: &Session) {
-        let user = session.user();
-        self.with_shard(user, |shard, _, topology| self.feed(shard, topology, user));
+        let inbox = session.inbox();
+        self.with_shard(inbox, |shard, _, topology| {
+            self.feed(shard, topology, inbox);
+        });
     }
 
     /// Gives the sessions of a key what they have not had.
-    pub(super) fn feed(&self, shard: &mut Shard, topology: &Topology, key: &UserId) {
+    pub(super) fn feed(&self, shard: &mut Shard, topology: &Topology, key: &StreamKey) {
         let Shard {
             directory, streams, ..
         } = shard;
@@ -123,7 +126,7 @@ impl Dispatch {
                 offset: last,
             };
             let delivery = Delivery {
-                user: key.clone(),
+                key: key.clone(),
                 session: guest.session,
                 nonce: guest.nonce,
                 after: progress.confirmed,
@@ -133,7 +136,7 @@ impl Dispatch {
                     .collect(),
             };
             let origin = Origin::Delivery {
-                user: key.clone(),
+                key: key.clone(),
                 session: guest.session,
                 nonce: guest.nonce,
                 position,
@@ -158,7 +161,7 @@ impl Dispatch {
         shard: &mut Shard,
         ctx: &Context<'_>,
         topology: &Topology,
-        key: &UserId,
+        key: &StreamKey,
     ) {
         let Shard {
             directory, streams, ..
@@ -188,7 +191,7 @@ impl Dispatch {
         shard: &mut Shard,
         ctx: &Context<'_>,
         topology: &Topology,
-        key: &UserId,
+        key: &StreamKey,
     ) {
         let Shard {
             directory, streams, ..
@@ -217,13 +220,13 @@ impl Dispatch {
     pub(super) fn register_guest(
         &self,
         peer: &NodeId,
-        user: &UserId,
+        key: &StreamKey,
         (session, nonce): (SessionId, u64),
         since_ms: u64,
         resume: Option<Resume>,
     ) -> (Outcome, Answer) {
-        self.with_shard(user, |shard, ctx, _| {
-            if !ctx.is_mine(user) {
+        self.with_shard(key, |shard, ctx, _| {
+            if !ctx.is_mine(key) {
                 return (Outcome::NotOwner, Answer::None);
             }
             let guest = |progress| Guest {
@@ -234,23 +237,23 @@ impl Dispatch {
                 progress,
             };
             let Some(resume) = resume else {
-                shard.directory.register(user, guest(None));
+                shard.directory.register(key, guest(None));
                 return (Outcome::Done, Answer::None);
             };
-            let resumed: Box<Resumed> = match shard.streams.subscribe(ctx, user, resume) {
+            let resumed: Box<Resumed> = match shard.streams.subscribe(ctx, key, resume) {
                 Subscription::From(resumed) => resumed,
                 Subscription::Busy => return (Outcome::Busy, Answer::None),
                 Subscription::NotOwner => return (Outcome::NotOwner, Answer::None),
             };
-            let log = shard.streams.shown(user).map(|(log, _)| log);
+            let log = shard.streams.shown(key).map(|(log, _)| log);
             let progress = Progress {
                 feed: Some(Feed::new(&resumed, log)),
                 confirmed: resumed.position,
                 in_flight: false,
             };
-            shard.directory.register(user, guest(Some(progress)));
+            shard.directory.register(key, guest(Some(progress)));
             // On the next tick, when its node has this answer.
-            shard.hungry.insert(user.clone());
+            shard.hungry.insert(key.clone());
             let answer = Answer::Registered {
                 position: resumed.position,
                 recovered: resumed.recovered,
@@ -262,17 +265,17 @@ impl Dispatch {
     /// The owner has answered a registration.
     pub(super) fn registration_answered(
         &self,
-        user: &UserId,
+        key: &StreamKey,
         (session, nonce): (SessionId, u64),
         by: Option<&NodeId>,
         outcome: Outcome,
         answer: &Answer,
     ) {
-        let mut shard = self.shard(user);
+        let mut shard = self.shard(key);
         let (Outcome::Done, Some(by)) = (outcome, by) else {
-            return shard.directory.registration_failed(user, session);
+            return shard.directory.registration_failed(key, session);
         };
-        let Some(local) = shard.directory.registered(user, (session, nonce), by) else {
+        let Some(local) = shard.directory.registered(key, (session, nonce), by) else {
             return;
         };
         match answer {
@@ -291,9 +294,9 @@ impl Dispatch {
 
     /// Something for a guest of this node.
     pub(super) fn take_delivery(&self, delivery: &Delivery) -> Outcome {
-        let user = &delivery.user;
-        let mut shard = self.shard(user);
-        let guest = (shard.directory).registered_as(user, delivery.session, delivery.nonce);
+        let key = &delivery.key;
+        let mut shard = self.shard(key);
+        let guest = (shard.directory).registered_as(key, delivery.session, delivery.nonce);
         let local = match guest {
             Ok(local) => local,
             Err(true) => return Outcome::Busy,
@@ -305,7 +308,7 @@ impl Dispatch {
         let repeats = at.epoch == delivery.position.epoch && delivery.after.offset <= at.offset;
         if delivery.after != at && !repeats {
             // What is in between is not here: the session starts anew from where it is.
-            shard.directory.register_anew(user, delivery.session);
+            shard.directory.register_anew(key, delivery.session);
             return Outcome::NotOwner;
         }
         if local.handle.outbox().bytes() > FEED_BYTES {
@@ -317,7 +320,7 @@ impl Dispatch {
                 continue;
             }
             let offset = entry.offset;
-            let frame = kept_frame(user, &entry.message, Position { epoch, offset });
+            let frame = kept_frame(key, &entry.message, Position { epoch, offset });
             let taken = local.handle.push(frame);
             self.counters.messages_out.add_many(u64::from(taken));
         }
@@ -329,16 +332,16 @@ impl Dispatch {
     pub(super) fn delivery_answered(
         &self,
         node: &NodeId,
-        user: &UserId,
+        key: &StreamKey,
         (session, nonce): (SessionId, u64),
         position: Position,
         outcome: Outcome,
     ) {
-        self.with_shard(user, |shard, _, topology| {
+        self.with_shard(key, |shard, _, topology| {
             let same = |guest: &&mut Guest| {
                 guest.session == session && guest.nonce == nonce && guest.node == *node
             };
-            let guest = shard.directory.guests_mut(user).iter_mut().find(same);
+            let guest = shard.directory.guests_mut(key).iter_mut().find(same);
             let Some(progress) = guest.and_then(|guest| guest.progress.as_mut()) else {
                 return;
             };
@@ -346,7 +349,7 @@ impl Dispatch {
             match outcome {
                 Outcome::Done => {
                     progress.confirmed = position;
-                    match (&mut progress.feed, shard.streams.shown(user)) {
+                    match (&mut progress.feed, shard.streams.shown(key)) {
                         // The log may have been taken over by another one meanwhile.
                         (Some(feed), Some((log, _))) if log.tip().epoch != position.epoch => {
                             *feed = Feed::new(&log.resume(Resume::At(position)), Some(log));
@@ -354,12 +357,12 @@ impl Dispatch {
                         (Some(feed), _) => feed.advance(position.offset),
                         (None, _) => {}
                     }
-                    self.feed(shard, topology, user);
+                    self.feed(shard, topology, key);
                 }
-                Outcome::NotOwner => shard.directory.unregister(user, node, session),
+                Outcome::NotOwner => shard.directory.unregister(key, node, session),
                 // Again on the next tick.
                 _ => {
-                    shard.hungry.insert(user.clone());
+                    shard.hungry.insert(key.clone());
                 }
             }
         });
@@ -378,11 +381,11 @@ impl Dispatch {
 
     /// Tries again what could not be delivered or subscribed.
     pub(super) fn retry_sessions(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
-        for user in shard.directory.take_unsubscribed() {
-            self.subscribe(shard, ctx, topology, &user);
+        for key in shard.directory.take_unsubscribed() {
+            self.subscribe(shard, ctx, topology, &key);
         }
-        for user in std::mem::take(&mut shard.hungry) {
-            self.feed(shard, topology, &user);
+        for key in std::mem::take(&mut shard.hungry) {
+            self.feed(shard, topology, &key);
         }
     }
 }
@@ -410,7 +413,7 @@ struct Frames {
 }
 
 impl Frames {
-    fn of(&mut self, key: &UserId, entry: &Entry, at: Position) -> Bytes {
+    fn of(&mut self, key: &StreamKey, entry: &Entry, at: Position) -> Bytes {
         if let Some((offset, frame)) = &self.last
             && *offset == entry.offset
         {
@@ -422,12 +425,12 @@ impl Frames {
     }
 }
 
-fn kept_frame(key: &UserId, message: &Message, at: Position) -> Bytes {
+fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
         position: Some(at),
         id: &message.id,
         from: &message.from,
-        to: key,
+        to: Some(key),
         // Checked wherever a message comes from.
         body: std::str::from_utf8(&message.body).unwrap_or_default(),
         ts: message.ts_ms,

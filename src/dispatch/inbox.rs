@@ -16,17 +16,17 @@ use crate::core::protocol::reply;
 use crate::core::protocol::request::Send;
 use crate::core::stream::{About, Context, Message, Output, Room};
 use crate::error::ErrorCode;
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
 impl Dispatch {
-    /// Calls `f` with the shard of a user and all that it needs to know, then does what came of it.
+    /// Calls `f` with the shard of a key and all that it needs to know, then does what came of it.
     pub(super) fn with_shard<R>(
         &self,
-        user: &UserId,
+        key: &StreamKey,
         f: impl FnOnce(&mut Shard, &Context<'_>, &Topology) -> R,
     ) -> R {
         let (result, notices) = {
-            let mut shard = self.shard(user);
+            let mut shard = self.shard(key);
             // Under the shard's lock: whoever publishes a topology comes here after this.
             let topology = self.topology.load();
             self.in_shard(&mut shard, &topology, f)
@@ -91,15 +91,19 @@ impl Dispatch {
                 } => self.answer_waiter(shard, ctx, to, outcome, answer),
                 Output::Committed(key) => self.feed(shard, topology, &key),
                 Output::Serving(key) => self.serve(shard, ctx, topology, &key),
-                Output::Acked { sender, id, by } => shard.notices.push(Envelope {
-                    to: sender,
-                    from: by,
-                    id,
-                    content: Content::Delivered,
-                    ts_ms: self.clock.unix_ms(),
-                    hops: 0,
-                    to_guests: false,
-                }),
+                Output::Acked { sender, id, by } => {
+                    if let StreamKey::Inbox(by) = by {
+                        shard.notices.push(Envelope {
+                            to: StreamKey::Inbox(sender),
+                            from: by,
+                            id,
+                            content: Content::Delivered,
+                            ts_ms: self.clock.unix_ms(),
+                            hops: 0,
+                            to_guests: false,
+                        });
+                    }
+                }
                 Output::Expired(count) => self.counters.expired.add_many(count as u64),
                 Output::Slow(node) => {
                     self.counters.holders_passed_over.add();

@@ -55,7 +55,7 @@ use crate::core::protocol::request::{Qos, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
-use crate::id::{Generation, NodeId, SessionId, UserId};
+use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
 
 /// Shards of the users: enough that two threads seldom want the same one.
 const SHARDS: usize = 64;
@@ -197,17 +197,12 @@ impl Dispatch {
         lanes.sum()
     }
 
-    fn shard(&self, user: &UserId) -> MutexGuard<'_, Shard> {
-        locked(&self.shards[self.shard_index(user)])
+    fn shard(&self, key: &StreamKey) -> MutexGuard<'_, Shard> {
+        locked(&self.shards[self.shard_index(key)])
     }
 
-    fn shard_index(&self, user: &UserId) -> usize {
-        let hash = self
-            .topology
-            .load()
-            .view
-            .ring
-            .hash(user.as_str().as_bytes());
+    fn shard_index(&self, key: &StreamKey) -> usize {
+        let hash = self.topology.load().view.ring.hash(key.as_str().as_bytes());
         // The ring orders by the high bits; the low ones are left to tell shards apart.
         usize::try_from(hash.0 % SHARDS as u64).unwrap_or_default()
     }
@@ -221,20 +216,20 @@ impl Dispatch {
         let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
         let session = Arc::new(Session::new(id, config));
         self.counters.sessions_opened.add();
-        let user = session.user();
+        let inbox = session.inbox();
         let since_ms = self.clock.unix_ms();
-        let at_home = self.with_shard(user, |shard, ctx, topology| {
-            let owner = topology.owner_elsewhere(user.as_str());
+        let at_home = self.with_shard(inbox, |shard, ctx, topology| {
+            let owner = topology.owner_elsewhere(inbox.as_str());
             let owner = owner.map(|member| member.id.clone());
             let handle = Arc::clone(&session);
             let registration = shard
                 .directory
-                .open(user, (id, since_ms), handle, owner, resume);
+                .open(inbox, (id, since_ms), handle, owner, resume);
             let at_home = registration.is_none();
             if let Some(registration) = registration {
                 self.ask_registration(&mut shard.directory, topology, registration);
             } else {
-                self.subscribe(shard, ctx, topology, user);
+                self.subscribe(shard, ctx, topology, inbox);
             }
             at_home
         });
@@ -248,9 +243,9 @@ impl Dispatch {
     pub fn close(&self, session: &Session) {
         self.counters.sessions_closed.add();
         session.set_gone();
-        let user = session.user();
-        self.with_shard(user, |shard, _, topology| {
-            if let Some(registration) = shard.directory.close(user, session.id()) {
+        let inbox = session.inbox();
+        self.with_shard(inbox, |shard, _, topology| {
+            if let Some(registration) = shard.directory.close(inbox, session.id()) {
                 self.take_back(topology, registration);
             }
         });
@@ -266,21 +261,21 @@ impl Dispatch {
     ) {
         let Registration {
             owner,
-            user,
+            key,
             session,
             nonce,
             since_ms,
             resume,
         } = registration;
         let request = Request::Register {
-            user: user.clone(),
+            key: key.clone(),
             session,
             nonce,
             since_ms,
             resume,
         };
         let origin = Origin::Registration {
-            user: user.clone(),
+            key: key.clone(),
             session,
             nonce,
         };
@@ -289,7 +284,7 @@ impl Dispatch {
             link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
         });
         if !asked {
-            directory.registration_failed(&user, session);
+            directory.registration_failed(&key, session);
         }
     }
 
@@ -298,7 +293,7 @@ impl Dispatch {
             && link.is_connected()
         {
             let request = Request::Unregister {
-                user: registration.user,
+                key: registration.key,
                 session: registration.session,
             };
             // If the queue is full the guest is known too long: until the next connection.
@@ -438,7 +433,7 @@ fn message_frame(envelope: &Envelope) -> Bytes {
         position: None,
         id: &envelope.id,
         from: &envelope.from,
-        to: &envelope.to,
+        to: Some(&envelope.to),
         // Checked wherever an envelope comes from.
         body: std::str::from_utf8(body).unwrap_or_default(),
         ts: envelope.ts_ms,

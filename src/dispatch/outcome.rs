@@ -53,10 +53,10 @@ impl Dispatch {
                 }
             }
             Origin::Registration {
-                user,
+                key,
                 session,
                 nonce,
-            } => self.registration_answered(&user, (session, nonce), by, outcome, &answer),
+            } => self.registration_answered(&key, (session, nonce), by, outcome, &answer),
             Origin::Append(ticket) => {
                 let now = self.since_start();
                 let settled =
@@ -69,13 +69,13 @@ impl Dispatch {
                 }
             }
             Origin::Delivery {
-                user,
+                key,
                 session,
                 nonce,
                 position,
             } => {
                 if let Some(by) = by {
-                    self.delivery_answered(by, &user, (session, nonce), position, outcome);
+                    self.delivery_answered(by, &key, (session, nonce), position, outcome);
                 }
             }
             Origin::Consent(question) => self.consent_answered(&question, outcome, answer),

@@ -16,7 +16,7 @@ use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
 use crate::core::peer::{Answer, Outcome, Reply, Request};
 use crate::core::stream::{About, Position};
-use crate::id::{Generation, NodeId, SessionId, UserId};
+use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
 
 /// Who wants to know what became of a request.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub enum Origin {
     Guests(Arc<GuestCopies>),
     /// This node, which makes a guest known to its owner.
     Registration {
-        /// The guest's user.
-        user: UserId,
+        /// The guest's stream.
+        key: StreamKey,
         /// The guest.
         session: SessionId,
         /// That of the registration.
@@ -54,8 +54,8 @@ pub enum Origin {
     Stream(About),
     /// A guest that something was sent to.
     Delivery {
-        /// The guest's user.
-        user: UserId,
+        /// The guest's stream.
+        key: StreamKey,
         /// The guest.
         session: SessionId,
         /// That of its registration.

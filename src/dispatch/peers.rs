@@ -8,7 +8,7 @@ use super::shard::Waiter;
 use super::{Dispatch, Origin, PeerLink, ReplyQueue, Session};
 use crate::core::peer::{Answer, Append, Offer, Outcome, Reply, Request};
 use crate::core::stream::Holder;
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, StreamKey, UserId};
 
 impl Dispatch {
     /// A peer has opened a connection: it will tell its guests anew. It may have taken this node
@@ -103,7 +103,7 @@ impl Dispatch {
                 answer(Outcome::Done, Answer::Pulled(copy.map(Box::new)));
             }
             Request::Register {
-                user,
+                key,
                 session,
                 nonce,
                 since_ms,
@@ -111,17 +111,18 @@ impl Dispatch {
             } => {
                 let guest = (session, nonce);
                 let (outcome, registered) =
-                    self.register_guest(&peer.node, &user, guest, since_ms, resume);
+                    self.register_guest(&peer.node, &key, guest, since_ms, resume);
                 answer(outcome, registered);
             }
-            Request::Unregister { user, session } => {
-                let directory = &mut self.shard(&user).directory;
-                directory.unregister(&user, &peer.node, session);
+            Request::Unregister { key, session } => {
+                let directory = &mut self.shard(&key).directory;
+                directory.unregister(&key, &peer.node, session);
             }
             Request::Deliver(delivery) => answer(self.take_delivery(&delivery), Answer::None),
             Request::Ack { user, position } => {
-                self.with_shard(&user, |shard, ctx, _| {
-                    shard.streams.ack(ctx, &user, position);
+                let inbox = StreamKey::Inbox(user);
+                self.with_shard(&inbox, |shard, ctx, _| {
+                    shard.streams.ack(ctx, &inbox, position);
                 });
             }
             Request::UnderReplicated(streams) => self.set_waiting(&peer.node, streams),
@@ -159,9 +160,10 @@ impl Dispatch {
     }
 
     fn online(&self, users: &[UserId]) -> Vec<bool> {
-        let online = users
-            .iter()
-            .map(|user| self.shard(user).directory.is_online(user));
+        let online = users.iter().map(|user| {
+            let inbox = StreamKey::from(user);
+            self.shard(&inbox).directory.is_online(&inbox)
+        });
         online.collect()
     }
 

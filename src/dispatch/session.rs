@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::outbox::Outbox;
 use crate::core::frame;
 use crate::core::protocol::reply;
 use crate::core::stream::{Position, Resume};
 use crate::error::{CloseCode, ErrorCode};
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, StreamKey, UserId};
 
 /// Sends of a session by which it is found out that an id is used for two recipients: as many as a
 /// client will have under way. A guess.
@@ -23,6 +23,7 @@ const RECENT_MAX: usize = 64;
 pub struct Session {
     id: SessionId,
     user: UserId,
+    inbox: StreamKey,
     /// The query with which the client goes on to another node, without a position.
     onward: Box<str>,
     protocol: Protocol,
@@ -82,6 +83,7 @@ impl Session {
     pub(super) fn new(id: SessionId, config: SessionConfig) -> Self {
         Self {
             id,
+            inbox: StreamKey::from(&config.user),
             user: config.user,
             onward: config.onward,
             protocol: config.protocol,
@@ -106,6 +108,11 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Its user's inbox.
+    pub(super) fn inbox(&self) -> &StreamKey {
+        &self.inbox
     }
 
     /// Whether its frames are a handler's.
@@ -169,8 +176,8 @@ impl Session {
     }
 
     /// Whether an id is new, or was used for the same recipient before.
-    pub(super) fn may_use(&self, id: &str, to: &UserId) -> bool {
-        let (id, to) = (xxh3_64(id.as_bytes()), xxh3_64(to.as_str().as_bytes()));
+    pub(super) fn may_use(&self, id: &str, to: &StreamKey) -> bool {
+        let (id, to) = (xxh3_64(id.as_bytes()), key_hash(to));
         let mut recent = super::locked(&self.recent);
         if let Some((_, before)) = recent.iter().find(|(known, _)| *known == id) {
             return *before == to;
@@ -240,4 +247,9 @@ impl Session {
         }
         self.outbox.finish(close, message);
     }
+}
+
+/// A hash of a key, by which recipients are told apart.
+pub(super) fn key_hash(key: &StreamKey) -> u64 {
+    xxh3_64_with_seed(key.as_str().as_bytes(), u64::from(key.is_room()))
 }

@@ -11,7 +11,7 @@ use crate::core::lane::{Lanes, Ticket};
 use crate::core::map::Set;
 use crate::core::peer::Envelope;
 use crate::core::stream::{Holder, Streams};
-use crate::id::UserId;
+use crate::id::StreamKey;
 
 /// One shard, under its lock.
 pub(super) type Locked = Mutex<Shard>;
@@ -25,8 +25,8 @@ pub(super) struct Shard {
     pub streams: Streams<Waiter>,
     /// What sessions of this node, and backends at it, have sent to them.
     pub lanes: Lanes<Sender>,
-    /// Users with a guest that something could not be sent to.
-    pub hungry: Set<UserId>,
+    /// Streams with a guest that something could not be sent to.
+    pub hungry: Set<StreamKey>,
     /// What has to be done once the lock is free: notices to users of other shards.
     pub notices: Vec<Envelope>,
 }

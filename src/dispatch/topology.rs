@@ -137,8 +137,8 @@ impl Dispatch {
     }
 
     fn rehome(&self, topology: &Topology, shard: &Locked) {
-        let owner_of = |user: &crate::id::UserId| {
-            let owner = topology.owner_elsewhere(user.as_str());
+        let owner_of = |key: &crate::id::StreamKey| {
+            let owner = topology.owner_elsewhere(key.as_str());
             owner.map(|member| member.id.clone())
         };
         let moved = {

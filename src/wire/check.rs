@@ -4,16 +4,36 @@ use bytes::Bytes;
 
 use super::WireError;
 use crate::core::protocol::request::REQUEST_ID_BYTES_MAX;
-use crate::id::{Generation, NodeId, UserId};
+use crate::id::{Generation, NodeId, RoomName, StreamKey, UserId};
 
 /// Offsets, generations and times stay exact in JSON and JavaScript.
 const EXACT_END: u64 = 1 << 53;
+/// What tells the name of a room from a user id, in which no control character stands.
+const ROOM_MARK: char = '\u{1}';
 /// Most users, offers, entries or keys in one message. Never reached by what a node sends; the
 /// bytes of a gRPC message are bounded as well.
 const LIST_MAX: usize = 1 << 20;
 
 pub(super) fn user_id(user: &str) -> Result<UserId, WireError> {
     UserId::new(user).map_err(|_| WireError("a user id out of bounds"))
+}
+
+/// A stream's key: a user id, or a room's name behind [`ROOM_MARK`].
+pub(super) fn stream_key(key: &str) -> Result<StreamKey, WireError> {
+    match key.strip_prefix(ROOM_MARK) {
+        None => user_id(key).map(StreamKey::Inbox),
+        Some(room) => RoomName::new(room)
+            .map(StreamKey::Room)
+            .map_err(|_| WireError("a room name out of bounds")),
+    }
+}
+
+/// What [`stream_key`] reads.
+pub(super) fn stream_key_to_wire(key: &StreamKey) -> String {
+    match key {
+        StreamKey::Inbox(user) => user.as_str().to_owned(),
+        StreamKey::Room(room) => format!("{ROOM_MARK}{room}"),
+    }
 }
 
 pub(super) fn node_id(node: &str) -> Result<NodeId, WireError> {
@@ -130,6 +150,18 @@ mod tests {
         assert!(offset(1 << 53).is_err());
         assert!(generation(1 << 53).is_err());
         assert!(entry_offset(0).is_err());
+    }
+
+    #[test]
+    fn rooms_and_users_of_one_name_stay_apart() {
+        let inbox = StreamKey::Inbox(UserId::new("lobby").unwrap());
+        let room = StreamKey::Room(RoomName::new("lobby").unwrap());
+        for key in [inbox, room] {
+            assert_eq!(stream_key(&stream_key_to_wire(&key)), Ok(key));
+        }
+        for wrong in ["", "\u{1}", "\u{1}\u{1}", "a\u{1}", "\u{2}a"] {
+            assert!(stream_key(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

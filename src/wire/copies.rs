@@ -1,6 +1,6 @@
 //! Copies of streams and who holds them, to and from their wire form.
 
-use super::check::{bounded, counted, each, generation, node_id, required, user_id};
+use super::check::{bounded, counted, each, generation, node_id, required, stream_key};
 use super::stream::{position, snapshot};
 use super::{WireError, proto};
 use crate::core::peer::{Offer, Pulled};
@@ -85,7 +85,7 @@ impl TryFrom<proto::Offer> for Offer {
 
     fn try_from(offer: proto::Offer) -> Result<Self, WireError> {
         Ok(Self {
-            key: user_id(&offer.key)?,
+            key: stream_key(&offer.key)?,
             config: config_id(offer.config)?,
             seq: offer.seq,
             tip: position(offer.tip)?,

@@ -13,12 +13,20 @@ use crate::core::stream::{
     ConfigId, Epoch, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotBranch,
     SnapshotEntry, SnapshotSeen,
 };
-use crate::id::{Generation, NodeId, SessionId, UserId};
+use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 const SESSION: SessionId = SessionId(0x0123_4567_89ab_cdef);
 
 pub fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
+}
+
+pub fn inbox(name: &str) -> StreamKey {
+    StreamKey::Inbox(user(name))
+}
+
+pub fn room(name: &str) -> StreamKey {
+    StreamKey::Room(RoomName::new(name).unwrap())
 }
 
 pub fn holder(node: &str) -> Holder {
@@ -99,7 +107,7 @@ pub fn snapshot() -> Snapshot {
 
 pub fn install() -> Install {
     Install {
-        key: user("bob"),
+        key: inbox("bob"),
         number: 7,
         holders: vec![holder("n1"), holder("n2")],
         seq: 300,
@@ -109,7 +117,7 @@ pub fn install() -> Install {
 
 pub fn offer() -> Offer {
     Offer {
-        key: user("bob"),
+        key: inbox("bob"),
         config: config(),
         seq: 300,
         tip: position(20),
@@ -118,7 +126,7 @@ pub fn offer() -> Offer {
 
 pub fn replicate(operations: Vec<Operation>) -> Request {
     Request::Replicate {
-        key: user("bob"),
+        key: inbox("bob"),
         number: 7,
         seq: 301,
         operations,
@@ -127,7 +135,7 @@ pub fn replicate(operations: Vec<Operation>) -> Request {
 
 pub fn delivery() -> Delivery {
     Delivery {
-        user: user("bob"),
+        key: inbox("bob"),
         session: SESSION,
         nonce: 300,
         after: position(17),
@@ -146,7 +154,7 @@ pub fn user_session() -> UserSession {
 
 pub fn envelope(content: Content) -> Envelope {
     Envelope {
-        to: user("bob"),
+        to: inbox("bob"),
         from: user("alice"),
         id: "m1".into(),
         content,
@@ -159,15 +167,16 @@ pub fn envelope(content: Content) -> Envelope {
 /// Each with a name; every kind at least once.
 pub fn requests() -> Vec<(&'static str, Request)> {
     let bob = || user("bob");
+    let inbox = || inbox("bob");
     let append = |previous| {
         Request::Append(Append {
-            to: bob(),
+            to: inbox(),
             message: message(),
             previous,
         })
     };
     let register = |resume| Request::Register {
-        user: bob(),
+        key: inbox(),
         session: SESSION,
         nonce: 300,
         since_ms: 1_732_350_000_123,
@@ -199,14 +208,15 @@ pub fn requests() -> Vec<(&'static str, Request)> {
             },
         ),
         ("offer", Request::Offer(vec![offer()])),
-        ("pull", Request::Pull { key: bob() }),
+        ("pull of a room", Request::Pull { key: room("lobby") }),
+        ("pull", Request::Pull { key: inbox() }),
         ("register fresh", register(Some(Resume::Fresh))),
         ("register at", register(Some(Resume::At(position(17))))),
         ("register unknown", register(Some(Resume::Unknown))),
         (
             "unregister",
             Request::Unregister {
-                user: bob(),
+                key: inbox(),
                 session: SESSION,
             },
         ),

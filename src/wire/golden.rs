@@ -53,6 +53,7 @@ const REQUESTS: &[(&str, &str)] = &[
         "08ac02522c0a2a0a03626f62120f0807120b0a026e3110fbf7ecc0b53218ac02220f0a0b08031110 \
          32547698badcfe1014",
     ),
+    ("pull of a room", "08ac025a080a06016c6f626279"),
     ("pull", "08ac025a050a03626f62"),
     (
         "register fresh",

@@ -1,7 +1,8 @@
 //! Requests of a link, to and from their wire form.
 
 use super::check::{
-    body, bounded, counted, each, generation, message_id, moment, required, user_id,
+    body, bounded, counted, each, generation, message_id, moment, required, stream_key,
+    stream_key_to_wire, user_id,
 };
 use super::copies::{holders, offers, offers_to_wire};
 use super::stream::{entries, key_from_wire, key_to_wire, position, snapshot};
@@ -43,7 +44,7 @@ impl From<Request> for proto::request::Kind {
                 seq,
                 operations,
             } => Self::Replicate(proto::Replicate {
-                key: text(&key),
+                key: stream_key_to_wire(&key),
                 number,
                 seq,
                 operations: operations.into_iter().map(Into::into).collect(),
@@ -55,22 +56,24 @@ impl From<Request> for proto::request::Kind {
             Request::Offer(offers) => Self::Offers(proto::Offers {
                 offers: offers_to_wire(offers),
             }),
-            Request::Pull { key } => Self::Pull(proto::Pull { key: text(&key) }),
+            Request::Pull { key } => Self::Pull(proto::Pull {
+                key: stream_key_to_wire(&key),
+            }),
             Request::Register {
-                user,
+                key,
                 session,
                 nonce,
                 since_ms,
                 resume,
             } => Self::Register(proto::Register {
-                user: text(&user),
+                key: stream_key_to_wire(&key),
                 session: session.0,
                 nonce,
                 since_ms,
                 resume: resume.map(resume_to_wire),
             }),
-            Request::Unregister { user, session } => Self::Unregister(proto::Unregister {
-                user: text(&user),
+            Request::Unregister { key, session } => Self::Unregister(proto::Unregister {
+                key: stream_key_to_wire(&key),
                 session: session.0,
             }),
             Request::Deliver(delivery) => Self::Deliver(delivery.into()),
@@ -104,7 +107,7 @@ impl TryFrom<proto::request::Kind> for Request {
             Kind::Append(append) => Self::Append(append.try_into()?),
             Kind::Install(install) => Self::Install(Box::new(install.try_into()?)),
             Kind::Replicate(replicate) => Self::Replicate {
-                key: user_id(&replicate.key)?,
+                key: stream_key(&replicate.key)?,
                 number: counted(replicate.number)?,
                 seq: counted(replicate.seq)?,
                 operations: operations(replicate.operations)?,
@@ -115,17 +118,17 @@ impl TryFrom<proto::request::Kind> for Request {
             },
             Kind::Offers(list) => Self::Offer(offers(list.offers)?),
             Kind::Pull(pull) => Self::Pull {
-                key: user_id(&pull.key)?,
+                key: stream_key(&pull.key)?,
             },
             Kind::Register(register) => Self::Register {
-                user: user_id(&register.user)?,
+                key: stream_key(&register.key)?,
                 session: SessionId(register.session),
                 nonce: register.nonce,
                 since_ms: moment(register.since_ms)?,
                 resume: register.resume.map(resume).transpose()?,
             },
             Kind::Unregister(unregister) => Self::Unregister {
-                user: user_id(&unregister.user)?,
+                key: stream_key(&unregister.key)?,
                 session: SessionId(unregister.session),
             },
             Kind::Deliver(delivery) => Self::Deliver(delivery.try_into()?),
@@ -151,7 +154,7 @@ impl From<Envelope> for proto::Envelope {
     fn from(envelope: Envelope) -> Self {
         use proto::envelope::Content as Wire;
         Self {
-            to: text(&envelope.to),
+            to: stream_key_to_wire(&envelope.to),
             from: text(&envelope.from),
             id: envelope.id.into_string(),
             content: Some(match envelope.content {
@@ -176,7 +179,7 @@ impl TryFrom<proto::Envelope> for Envelope {
             None => return Err(WireError("an envelope without content")),
         };
         Ok(Self {
-            to: user_id(&envelope.to)?,
+            to: stream_key(&envelope.to)?,
             from: user_id(&envelope.from)?,
             id: message_id(envelope.id)?,
             content,
@@ -191,7 +194,7 @@ impl TryFrom<proto::Envelope> for Envelope {
 impl From<Append> for proto::Append {
     fn from(append: Append) -> Self {
         Self {
-            to: text(&append.to),
+            to: stream_key_to_wire(&append.to),
             message: Some(append.message.into()),
             previous: append.previous.map(key_to_wire).unwrap_or_default(),
         }
@@ -204,7 +207,7 @@ impl TryFrom<proto::Append> for Append {
     fn try_from(append: proto::Append) -> Result<Self, WireError> {
         let previous = (!append.previous.is_empty()).then(|| key_from_wire(&append.previous));
         Ok(Self {
-            to: user_id(&append.to)?,
+            to: stream_key(&append.to)?,
             message: required(append.message, "a message is missing")?,
             previous: previous.transpose()?,
         })
@@ -245,7 +248,7 @@ fn operations(list: Vec<proto::Operation>) -> Result<Vec<Operation>, WireError> 
 impl From<Install> for proto::Install {
     fn from(install: Install) -> Self {
         Self {
-            key: text(&install.key),
+            key: stream_key_to_wire(&install.key),
             number: install.number,
             holders: install.holders.into_iter().map(Into::into).collect(),
             seq: install.seq,
@@ -259,7 +262,7 @@ impl TryFrom<proto::Install> for Install {
 
     fn try_from(install: proto::Install) -> Result<Self, WireError> {
         Ok(Self {
-            key: user_id(&install.key)?,
+            key: stream_key(&install.key)?,
             number: counted(install.number)?,
             holders: holders(install.holders)?,
             seq: install.seq,
@@ -271,7 +274,7 @@ impl TryFrom<proto::Install> for Install {
 impl From<Delivery> for proto::Delivery {
     fn from(delivery: Delivery) -> Self {
         Self {
-            user: text(&delivery.user),
+            key: stream_key_to_wire(&delivery.key),
             session: delivery.session.0,
             nonce: delivery.nonce,
             after: Some(delivery.after.into()),
@@ -292,7 +295,7 @@ impl TryFrom<proto::Delivery> for Delivery {
             return Err(WireError("a delivery that ends before its last entry"));
         }
         Ok(Self {
-            user: user_id(&delivery.user)?,
+            key: stream_key(&delivery.key)?,
             session: SessionId(delivery.session),
             nonce: delivery.nonce,
             after,

@@ -14,9 +14,19 @@ use crate::core::stream::{
     ConfigId, Epoch, Message, MessageKey, Position, Snapshot, SnapshotBranch, SnapshotEntry,
     SnapshotSeen,
 };
-use crate::id::UserId;
+use crate::id::{RoomName, StreamKey, UserId};
 
 const EXACT_MAX: u64 = (1 << 53) - 1;
+
+prop_compose! {
+    fn key()(name in "[^\\p{Cc}]{1,64}", room in any::<bool>()) -> StreamKey {
+        if room {
+            StreamKey::Room(RoomName::new(&name).unwrap())
+        } else {
+            StreamKey::Inbox(UserId::new(&name).unwrap())
+        }
+    }
+}
 
 prop_compose! {
     fn user()(name in "[^\\p{Cc}]{1,64}") -> UserId {
@@ -100,7 +110,7 @@ fn over_the_wire(request: Request) -> Request {
 proptest! {
     #[test]
     fn a_stream_that_is_installed_or_pulled_arrives_as_it_went(
-        key in user(), (number, seq) in (1..=u64::MAX, any::<u64>()), snapshot in snapshot(),
+        key in key(), (number, seq) in (1..=u64::MAX, any::<u64>()), snapshot in snapshot(),
         count in 1..=8_usize,
     ) {
         let holders: Vec<_> = (0..count).map(|n| holder(&format!("n{n}"))).collect();
@@ -118,7 +128,7 @@ proptest! {
 
     #[test]
     fn operations_arrive_as_they_went(
-        key in user(), number in 1..=u64::MAX, seq in 1..=u64::MAX,
+        key in key(), number in 1..=u64::MAX, seq in 1..=u64::MAX,
         operations in prop::collection::vec(
             prop_oneof![
                 (1..=EXACT_MAX).prop_flat_map(entry).prop_map(Operation::Append),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::examples::{
-    delivery, envelope, holder, install, message, offer, position, replicate, snapshot, user,
+    delivery, envelope, holder, inbox, install, message, offer, position, replicate, snapshot,
 };
 use super::{WireError, proto};
 use crate::core::peer::{
@@ -42,7 +42,7 @@ fn an_envelope_that_cannot_be_right_is_refused() {
 #[test]
 fn an_append_that_cannot_be_right_is_refused() {
     let append = || Append {
-        to: user("bob"),
+        to: inbox("bob"),
         message: message(),
         previous: Some(message().key()),
     };
@@ -115,7 +115,7 @@ fn a_configuration_that_cannot_be_right_is_refused() {
 fn a_delivery_that_cannot_be_right_is_refused() {
     let with = |change: fn(&mut proto::Delivery)| changed::<Delivery, _>(delivery(), change);
     assert!(with(|_| {}).is_ok());
-    assert!(with(|d| d.user = String::new()).is_err());
+    assert!(with(|d| d.key = String::new()).is_err());
     assert!(with(|d| d.position = None).is_err());
     assert!(with(|d| d.after = None).is_err());
     assert!(with(|d| d.entries.clear()).is_err());
@@ -155,14 +155,14 @@ fn a_request_that_cannot_be_right_is_refused() {
             digest: 0,
         }),
         Kind::Register(proto::Register {
-            user: bob(),
+            key: bob(),
             session: 1,
             nonce: 1,
             since_ms: 1,
             resume: Some(proto::register::Resume::At(proto::Position::default())),
         }),
         Kind::Register(proto::Register {
-            user: bob(),
+            key: bob(),
             since_ms: 1 << 53,
             ..Default::default()
         }),

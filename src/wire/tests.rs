@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::examples::{entry, envelope, message, replies, requests, snapshot, user};
+use super::examples::{entry, envelope, inbox, message, replies, requests, snapshot, user};
 use super::proto;
 use crate::core::peer::{Content, Envelope, HOPS_MAX, Operation, Outcome, Reply, Request};
 use crate::core::stream::{Message, SnapshotEntry};
@@ -84,7 +84,7 @@ fn a_copy_of_a_small_message_costs_little_more_than_the_message() {
         ..message()
     };
     let request = Request::Replicate {
-        key: user("user-000000000002"),
+        key: inbox("user-000000000002"),
         number: 1000,
         seq: 1_000_000,
         operations: vec![Operation::Append(SnapshotEntry {

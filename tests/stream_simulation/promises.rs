@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 
 use ringpost::core::peer::{Answer, Outcome, Reply, Request};
 use ringpost::core::stream::{ConfigId, Holder};
-use ringpost::id::UserId;
+use ringpost::id::StreamKey;
 
 use super::world::Pid;
 
 /// Of each node the configurations that it has given up, the latest of each stream.
 #[derive(Default)]
-pub struct Promises(BTreeMap<(Pid, UserId), ConfigId>);
+pub struct Promises(BTreeMap<(Pid, StreamKey), ConfigId>);
 
 /// What an owner asks a holder to do.
 pub struct Asked {
-    key: UserId,
+    key: StreamKey,
     config: ConfigId,
     /// To take the whole stream, which it may do anew once it was told that its copy may go.
     whole: bool,

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use ringpost::core::protocol::request::{Qos, Send};
 use ringpost::core::stream::Resume;
 use ringpost::dispatch::{FEED_BYTES, Protocol, SessionConfig, Taken};
-use ringpost::id::UserId;
+use ringpost::id::{StreamKey, UserId};
 
 use super::client::Say;
 use super::scenario::MS;
@@ -48,7 +48,7 @@ impl World {
                 let body = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(padding));
                 let send = Send {
                     id: Cow::Borrowed(&message.id),
-                    to: user_id(message.to),
+                    to: StreamKey::Inbox(user_id(message.to)),
                     body: &body,
                     qos: Qos::AtLeastOnce,
                     notify: message.notify,

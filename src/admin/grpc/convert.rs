@@ -8,7 +8,7 @@ use crate::core::peer::UserSession;
 use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_body};
 use crate::core::protocol::{Qos, Receipt, Send};
 use crate::error::ErrorCode;
-use crate::id::UserId;
+use crate::id::{StreamKey, UserId};
 
 /// A message to send. `message_bytes_max` bounds its encoded size.
 pub(super) fn item_of(
@@ -48,7 +48,7 @@ fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
     let user = |name: &str| UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")));
     let to = match message.to.as_ref().and_then(|target| target.to.as_ref()) {
         None => return Err(bad("`to` is missing".to_owned())),
-        Some(api::target::To::User(name)) => user(name)?,
+        Some(api::target::To::User(name)) => StreamKey::Inbox(user(name)?),
         Some(api::target::To::Room(_)) => return Err(unsupported("rooms")),
         Some(api::target::To::Everyone(_)) => return Err(unsupported("sending to everyone")),
     };

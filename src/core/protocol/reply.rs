@@ -9,7 +9,7 @@ use std::io::Write as _;
 use super::request::Refusal;
 use crate::core::stream::Position;
 use crate::error::ErrorCode;
-use crate::id::{NodeId, SessionId, UserId};
+use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
 /// What nearly every reply has room in, in bytes.
 const REPLY_BYTES: usize = 128;
@@ -35,17 +35,17 @@ pub struct Welcome<'a> {
     pub max_message_bytes: usize,
 }
 
-/// One message for the user's inbox.
+/// One message.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// Its place in the inbox; `None` if it is not kept (qos 0).
+    /// Its place in the stream; `None` if it is not kept (qos 0).
     pub position: Option<Position>,
     /// The sender's id for it: (`from`, `id`) names it everywhere.
     pub id: &'a str,
     /// Who sent it.
     pub from: &'a UserId,
-    /// Whom it was sent to.
-    pub to: &'a UserId,
+    /// Whom it was sent to; `None`: everyone.
+    pub to: Option<&'a StreamKey>,
     /// One JSON value, put into the message as it stands.
     pub body: &'a str,
     /// When it was accepted, in milliseconds since the Unix epoch.
@@ -124,14 +124,14 @@ pub fn welcome(welcome: &Welcome<'_>) -> Vec<u8> {
 pub fn message(message: &Message<'_>) -> Vec<u8> {
     let size = message.id.len()
         + message.from.as_str().len()
-        + message.to.as_str().len()
+        + 2 * message.to.map_or(0, |to| to.as_str().len())
         + message.body.len();
     Object::of_size("message", MESSAGE_BYTES + size)
-        .text("stream", "inbox")
+        .stream(message.to)
         .position(message.position)
         .text("id", message.id)
         .text("from", message.from.as_str())
-        .object("to", |to| to.text("user", message.to.as_str()))
+        .to(message.to)
         .raw("body", message.body)
         .raw("ts", message.ts)
         .end()
@@ -277,6 +277,22 @@ impl Object {
         let mut object = self.name(name);
         write!(object.out, "{json}").expect("memory takes all");
         object
+    }
+
+    fn stream(self, to: Option<&StreamKey>) -> Self {
+        match to {
+            Some(StreamKey::Inbox(_)) => self.text("stream", "inbox"),
+            Some(StreamKey::Room(room)) => self.text("stream", &format!("room:{room}")),
+            None => self.text("stream", "everyone"),
+        }
+    }
+
+    fn to(self, to: Option<&StreamKey>) -> Self {
+        match to {
+            Some(StreamKey::Inbox(user)) => self.object("to", |to| to.text("user", user.as_str())),
+            Some(StreamKey::Room(room)) => self.object("to", |to| to.text("room", room.as_str())),
+            None => self.text("to", "everyone"),
+        }
     }
 
     /// Nothing where there is no value.

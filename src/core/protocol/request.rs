@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Text, present, text_of};
 use crate::core::stream::{OFFSET_END, Position, Resume, is_epoch};
 use crate::error::ErrorCode;
-use crate::id::UserId;
+use crate::id::{StreamKey, UserId};
 
 /// Longest request id, in bytes of UTF-8 after unescaping; the shortest has one.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -52,7 +52,7 @@ pub struct Send<'a> {
     /// Chosen by the sender, 1 to 64 bytes.
     pub id: Cow<'a, str>,
     /// The recipient.
-    pub to: UserId,
+    pub to: StreamKey,
     /// Any JSON value, byte for byte as it was sent, at most [`BODY_DEPTH_MAX`] deep.
     pub body: &'a str,
     /// What the sender is promised.
@@ -237,7 +237,7 @@ fn send<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Send<'a>, Fault> {
     match to {
         Target::User(to) => Ok(Send {
             id,
-            to,
+            to: StreamKey::Inbox(to),
             body,
             qos,
             notify,

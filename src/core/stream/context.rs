@@ -8,7 +8,7 @@ use super::replay::Resumed;
 use crate::core::consent::Consents;
 use crate::core::peer::{Answer, Outcome, Request};
 use crate::core::view::{Member, View};
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, StreamKey, UserId};
 
 /// Settings of the streams of one shard.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +52,7 @@ pub enum Room {
 
 impl Context<'_> {
     /// The node that should own a key; `None` on an empty ring, where everybody serves whoever comes.
-    pub fn first(&self, key: &UserId) -> Option<&Member> {
+    pub fn first(&self, key: &StreamKey) -> Option<&Member> {
         self.view.owner(key.as_str())
     }
 
@@ -64,13 +64,13 @@ impl Context<'_> {
 
     /// Whether this node should own the key.
     #[must_use]
-    pub fn is_mine(&self, key: &UserId) -> bool {
+    pub fn is_mine(&self, key: &StreamKey) -> bool {
         self.first(key).is_none_or(|owner| owner.id == self.view.me)
     }
 
     /// Whether this node should own the key, and nobody else serves it.
     #[must_use]
-    pub fn may_serve(&self, key: &UserId) -> bool {
+    pub fn may_serve(&self, key: &StreamKey) -> bool {
         self.is_mine(key) && {
             let hash = self.view.ring.hash(key.as_str().as_bytes());
             self.consents.given(hash)
@@ -100,18 +100,18 @@ pub enum Output<T> {
         answer: Answer,
     },
     /// There is more to show to the sessions of this key.
-    Committed(UserId),
+    Committed(StreamKey),
     /// This node serves this key from now on, or serves it from another log than before: sessions
     /// subscribe anew.
-    Serving(UserId),
-    /// A message whose sender wanted to hear of it was acked by `by`.
+    Serving(StreamKey),
+    /// A message whose sender wanted to hear of it was acked by the user of `by`.
     Acked {
         /// Its sender.
         sender: UserId,
         /// The sender's id for it.
         id: Box<str>,
-        /// The user who has it.
-        by: UserId,
+        /// Its stream.
+        by: StreamKey,
     },
     /// Entries that nobody acked grew too old.
     Expired(usize),
@@ -125,7 +125,7 @@ pub enum About {
     /// An operation, or an installation that ended with it.
     Copy {
         /// The stream.
-        key: UserId,
+        key: StreamKey,
         /// The configuration's number.
         number: u64,
         /// The operation's number.
@@ -134,12 +134,12 @@ pub enum About {
     /// A copy of that node's.
     Pull {
         /// The stream.
-        key: UserId,
+        key: StreamKey,
         /// Whose.
         from: Holder,
     },
     /// Whether copies may go.
-    Offer(Vec<(UserId, ConfigId, u64)>),
+    Offer(Vec<(StreamKey, ConfigId, u64)>),
 }
 /// Where a session starts, as its owner says.
 #[derive(Debug, Clone, PartialEq, Eq)]

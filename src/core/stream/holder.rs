@@ -9,7 +9,7 @@ use super::copy::{Copy, Held, Role, Stream};
 use super::log::Log;
 use super::streams::Streams;
 use crate::core::peer::{Answer, Install, Offer, Operation, Outcome, Pulled, Request};
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, StreamKey};
 
 /// A left-over copy is offered again after this.
 const OFFER_AGAIN: Duration = Duration::from_millis(500);
@@ -77,7 +77,7 @@ impl<T> Streams<T> {
         &mut self,
         ctx: &Context<'_>,
         from: &Holder,
-        (key, number, seq): (&UserId, u64, u64),
+        (key, number, seq): (&StreamKey, u64, u64),
         operations: Vec<Operation>,
     ) -> Outcome {
         self.refresh(ctx, key);
@@ -116,7 +116,7 @@ impl<T> Streams<T> {
     /// A node that is first for some keys wants to serve them: what is here of them is sealed and
     /// offered.
     pub fn consent(&mut self, ctx: &Context<'_>, asker: &Holder) -> Vec<Offer> {
-        let keys: Vec<UserId> = self.by_key.keys().cloned().collect();
+        let keys: Vec<StreamKey> = self.by_key.keys().cloned().collect();
         let mut offers = Vec::new();
         for key in keys {
             if ctx.first(&key).is_none_or(|first| !asker.is(first)) {
@@ -136,7 +136,7 @@ impl<T> Streams<T> {
     }
 
     /// The copy that is here, which goes on elsewhere.
-    pub fn pull(&mut self, now: Duration, key: &UserId) -> Option<Pulled> {
+    pub fn pull(&mut self, now: Duration, key: &StreamKey) -> Option<Pulled> {
         let stream = self.by_key.get_mut(key)?;
         let copy = stream.copy.as_mut()?;
         if matches!(stream.role, Role::Held(_)) {
@@ -152,7 +152,7 @@ impl<T> Streams<T> {
 
     /// Whether a copy is held for nobody: its owner is not the one that should be, or others should
     /// hold it.
-    pub(super) fn is_left_over(&self, ctx: &Context<'_>, key: &UserId) -> bool {
+    pub(super) fn is_left_over(&self, ctx: &Context<'_>, key: &StreamKey) -> bool {
         let Some(Stream {
             copy: Some(copy),
             role: Role::Held(_),
@@ -170,7 +170,7 @@ impl<T> Streams<T> {
     }
 
     /// Offers copies that are held for nobody to those who should own them.
-    pub(super) fn offer_left_overs(&mut self, ctx: &Context<'_>, keys: &[UserId]) {
+    pub(super) fn offer_left_overs(&mut self, ctx: &Context<'_>, keys: &[StreamKey]) {
         let mut batches: Vec<(Holder, Vec<Offer>)> = Vec::new();
         for key in keys {
             if !self.is_left_over(ctx, key) {
@@ -215,7 +215,12 @@ impl<T> Streams<T> {
     }
 
     /// The owner has said which copies may go. Those that have changed since stay.
-    pub fn may_go(&mut self, ctx: &Context<'_>, offered: &[(UserId, ConfigId, u64)], go: &[bool]) {
+    pub fn may_go(
+        &mut self,
+        ctx: &Context<'_>,
+        offered: &[(StreamKey, ConfigId, u64)],
+        go: &[bool],
+    ) {
         for ((key, config, seq), _) in offered.iter().zip(go).filter(|(_, go)| **go) {
             self.refresh(ctx, key);
             let unchanged = self.by_key.get(key).is_some_and(|stream| {
@@ -236,7 +241,7 @@ impl<T> Streams<T> {
     }
 }
 
-pub(super) fn offer(key: &UserId, copy: &Copy) -> Offer {
+pub(super) fn offer(key: &StreamKey, copy: &Copy) -> Offer {
     Offer {
         key: key.clone(),
         config: copy.config.clone(),

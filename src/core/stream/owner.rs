@@ -9,7 +9,7 @@ use super::copy::{Copy, Owner, Replica, ReplicaState, Role, Stream, copies};
 use super::log::Log;
 use super::streams::Streams;
 use crate::core::peer::{Answer, Install, Operation, Outcome, Request};
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, StreamKey};
 
 /// A holder that does not take what it lacks is tried again after this, doubled each time …
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 impl<T> Streams<T> {
     /// Becomes the owner of a stream with this log, in a configuration of at least that number.
-    pub(super) fn open(&mut self, ctx: &Context<'_>, key: &UserId, log: Log, number: u64) {
+    pub(super) fn open(&mut self, ctx: &Context<'_>, key: &StreamKey, log: Log, number: u64) {
         let config = ConfigId {
             number,
             owner: self.me.clone(),
@@ -44,7 +44,7 @@ impl<T> Streams<T> {
     }
 
     /// Opens the next configuration of a stream that this node owns, above `number`.
-    pub(super) fn reconfigure(&mut self, ctx: &Context<'_>, key: &UserId, number: u64) {
+    pub(super) fn reconfigure(&mut self, ctx: &Context<'_>, key: &StreamKey, number: u64) {
         if let Some((copy, _)) = self.owned_mut(key) {
             copy.config.number = copy.config.number.max(number) + 1;
             self.configure(ctx, key);
@@ -53,7 +53,7 @@ impl<T> Streams<T> {
 
     /// Gives the present configuration its holders. Nothing is committed in it before all of them
     /// have all there is.
-    fn configure(&mut self, ctx: &Context<'_>, key: &UserId) {
+    fn configure(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let holders = self.wanted(ctx, key);
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
@@ -82,7 +82,7 @@ impl<T> Streams<T> {
 
     /// Copies an operation, which is done in the log already, to all who follow: an entry at once,
     /// an ack, for which nobody waits, with the next entry or on the next tick.
-    pub(super) fn operate(&mut self, key: &UserId, operation: Operation) {
+    pub(super) fn operate(&mut self, key: &StreamKey, operation: Operation) {
         let waits = matches!(operation, Operation::Ack(_));
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
@@ -113,7 +113,7 @@ impl<T> Streams<T> {
 
     /// Sends each holder what has gathered while the last operations were on their way to it: a busy
     /// stream is copied in batches, an idle one at once.
-    fn send_queued(&mut self, key: &UserId) {
+    fn send_queued(&mut self, key: &StreamKey) {
         let mut requests = Vec::new();
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
@@ -146,7 +146,7 @@ impl<T> Streams<T> {
     }
 
     /// Sends the whole stream to those who lack something.
-    pub(super) fn mend(&mut self, ctx: &Context<'_>, key: &UserId) {
+    pub(super) fn mend(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let mut installs = Vec::new();
         if let Some((copy, owner)) = self.owned_mut(key) {
             for replica in &mut owner.replicas {
@@ -189,7 +189,7 @@ impl<T> Streams<T> {
         &mut self,
         ctx: &Context<'_>,
         from: &NodeId,
-        (key, number, seq): (&UserId, u64, u64),
+        (key, number, seq): (&StreamKey, u64, u64),
         outcome: Outcome,
         answer: &Answer,
     ) {
@@ -240,7 +240,7 @@ impl<T> Streams<T> {
     }
 
     /// Commits what all holders have.
-    pub(super) fn commit(&mut self, key: &UserId) {
+    pub(super) fn commit(&mut self, key: &StreamKey) {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
@@ -281,7 +281,7 @@ impl<T> Streams<T> {
 
     /// Gives up, for a while, holders that have not followed for too long, so that one half-dead
     /// node does not hold up everybody's messages.
-    pub(super) fn pass_over_the_slow(&mut self, ctx: &Context<'_>, key: &UserId) {
+    pub(super) fn pass_over_the_slow(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let mut slow = Vec::new();
         if let Some(owner) = self.owner_mut(key) {
             for replica in &owner.replicas {

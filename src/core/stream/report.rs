@@ -4,7 +4,7 @@ use super::configuration::{ConfigId, Holder};
 use super::copy::Role;
 use super::position::Position;
 use super::streams::Streams;
-use crate::id::UserId;
+use crate::id::StreamKey;
 
 /// What a node is for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Part {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// The stream.
-    pub key: UserId,
+    pub key: StreamKey,
     /// What the node is for it.
     pub part: Part,
     /// Its copy, if there is one.

@@ -24,7 +24,7 @@ use super::snapshot::SnapshotEntry;
 use crate::core::map::{Map, Set};
 use crate::core::peer::{Answer, Operation, Outcome, Request};
 use crate::core::view::Member;
-use crate::id::{NodeId, UserId};
+use crate::id::{NodeId, StreamKey};
 
 /// What became of a message that was not refused.
 enum Taken {
@@ -38,11 +38,11 @@ enum Taken {
 #[derive(Debug)]
 pub struct Streams<T> {
     pub(super) me: Holder,
-    pub(super) by_key: Map<UserId, Stream<T>>,
+    pub(super) by_key: Map<StreamKey, Stream<T>>,
     /// Streams that are not as they should be, looked at on every tick.
-    pub(super) attention: BTreeSet<UserId>,
+    pub(super) attention: BTreeSet<StreamKey>,
     /// Owned streams with acks that were not copied yet.
-    pub(super) unsent: Set<UserId>,
+    pub(super) unsent: Set<StreamKey>,
     /// Holders that do not acknowledge, and until when they are passed over.
     pub(super) slow: Vec<(NodeId, Duration)>,
     /// What streams are in line with: the number of a view, and of changes of `slow`.
@@ -92,7 +92,7 @@ impl<T> Streams<T> {
     /// of which nobody has said yet that all of it is elsewhere.
     #[must_use]
     pub fn under_replicated(&self) -> usize {
-        let waiting = |key: &&UserId| {
+        let waiting = |key: &&StreamKey| {
             let stream = self.by_key.get(*key);
             stream.is_some_and(|stream| stream.is_under_replicated() || stream.is_offered())
         };
@@ -122,7 +122,7 @@ impl<T> Streams<T> {
     }
 
     /// The holders that a stream should have, this node first.
-    pub(super) fn wanted(&self, ctx: &Context<'_>, key: &UserId) -> Vec<Holder> {
+    pub(super) fn wanted(&self, ctx: &Context<'_>, key: &StreamKey) -> Vec<Holder> {
         let others = ctx.config.replicas - 1;
         let slow = |member: &&Member| self.slow.iter().any(|(slow, _)| *slow == member.id);
         let preferred = || {
@@ -147,7 +147,7 @@ impl<T> Streams<T> {
     pub fn append(
         &mut self,
         ctx: &Context<'_>,
-        key: &UserId,
+        key: &StreamKey,
         message: Message,
         previous: Option<MessageKey>,
         from: T,
@@ -183,7 +183,7 @@ impl<T> Streams<T> {
     fn try_append(
         &mut self,
         ctx: &Context<'_>,
-        key: &UserId,
+        key: &StreamKey,
         message: Message,
         previous: Option<MessageKey>,
     ) -> Result<Taken, Outcome> {
@@ -225,7 +225,7 @@ impl<T> Streams<T> {
     }
 
     /// Makes sure that this node owns the stream and serves it; an absent one is made.
-    fn serve(&mut self, ctx: &Context<'_>, key: &UserId) -> Result<(), Outcome> {
+    fn serve(&mut self, ctx: &Context<'_>, key: &StreamKey) -> Result<(), Outcome> {
         self.refresh(ctx, key);
         if !ctx.is_mine(key) {
             return Err(Outcome::NotOwner);
@@ -243,7 +243,7 @@ impl<T> Streams<T> {
     }
 
     /// The user has everything up to a position.
-    pub fn ack(&mut self, ctx: &Context<'_>, key: &UserId, position: Position) {
+    pub fn ack(&mut self, ctx: &Context<'_>, key: &StreamKey, position: Position) {
         self.refresh(ctx, key);
         let limits = ctx.config.limits;
         let Some((copy, owner)) = self.owned_mut(key) else {
@@ -280,7 +280,12 @@ impl<T> Streams<T> {
     }
 
     /// Where a session of this key's user starts.
-    pub fn subscribe(&mut self, ctx: &Context<'_>, key: &UserId, resume: Resume) -> Subscription {
+    pub fn subscribe(
+        &mut self,
+        ctx: &Context<'_>,
+        key: &StreamKey,
+        resume: Resume,
+    ) -> Subscription {
         self.refresh(ctx, key);
         if !ctx.is_mine(key) {
             return Subscription::NotOwner;
@@ -299,7 +304,7 @@ impl<T> Streams<T> {
 
     /// The log of a stream that is served here, and the last offset of it that may be shown.
     #[must_use]
-    pub fn shown(&self, key: &UserId) -> Option<(&Log, u64)> {
+    pub fn shown(&self, key: &StreamKey) -> Option<(&Log, u64)> {
         let stream = self.by_key.get(key)?;
         match (&stream.role, &stream.copy) {
             (Role::Owner(owner), Some(copy)) if owner.serving => Some((&copy.log, owner.visible)),
@@ -309,7 +314,7 @@ impl<T> Streams<T> {
 
     // ---- access --------------------------------------------------------------------------------
 
-    pub(super) fn owned_mut(&mut self, key: &UserId) -> Option<(&mut Copy, &mut Owner<T>)> {
+    pub(super) fn owned_mut(&mut self, key: &StreamKey) -> Option<(&mut Copy, &mut Owner<T>)> {
         let stream = self.by_key.get_mut(key)?;
         match (&mut stream.role, &mut stream.copy) {
             (Role::Owner(owner), Some(copy)) => Some((copy, owner)),
@@ -317,7 +322,7 @@ impl<T> Streams<T> {
         }
     }
 
-    pub(super) fn owner_mut(&mut self, key: &UserId) -> Option<&mut Owner<T>> {
+    pub(super) fn owner_mut(&mut self, key: &StreamKey) -> Option<&mut Owner<T>> {
         self.owned_mut(key).map(|(_, owner)| owner)
     }
 

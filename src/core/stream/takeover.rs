@@ -7,7 +7,7 @@ use super::holder::holds;
 use super::log::Log;
 use super::streams::Streams;
 use crate::core::peer::{Offer, Pulled, Request};
-use crate::id::UserId;
+use crate::id::StreamKey;
 
 /// Copies of a shard that are on their way here at a time: each may have a mebibyte or more, and all
 /// have to come within a request's time. A guess.
@@ -83,7 +83,7 @@ impl<T> Streams<T> {
     }
 
     /// Fetches the copy of a node, which has something that this owner has not.
-    pub(super) fn pull_to_merge(&mut self, key: &UserId, from: &Holder) {
+    pub(super) fn pull_to_merge(&mut self, key: &StreamKey, from: &Holder) {
         let pulls = self.pulls;
         let Some(owner) = self.owner_mut(key) else {
             return;
@@ -96,7 +96,7 @@ impl<T> Streams<T> {
         self.ask_for_copy(key, from);
     }
 
-    fn ask_for_copy(&mut self, key: &UserId, from: &Holder) {
+    fn ask_for_copy(&mut self, key: &StreamKey, from: &Holder) {
         self.pulls += 1;
         let about = About::Pull {
             key: key.clone(),
@@ -109,7 +109,7 @@ impl<T> Streams<T> {
     pub fn pulled(
         &mut self,
         ctx: &Context<'_>,
-        key: &UserId,
+        key: &StreamKey,
         from: &Holder,
         pulled: Option<Option<Pulled>>,
     ) {
@@ -144,7 +144,7 @@ impl<T> Streams<T> {
     }
 
     /// Takes another node's copy into a stream that this node owns.
-    fn merge(&mut self, ctx: &Context<'_>, key: &UserId, other: &Copy) {
+    fn merge(&mut self, ctx: &Context<'_>, key: &StreamKey, other: &Copy) {
         let epoch = self.new_epoch();
         let Some((copy, _)) = self.owned_mut(key) else {
             return;
@@ -156,7 +156,7 @@ impl<T> Streams<T> {
     }
 
     /// Becomes the owner, if everybody agrees and everything is here.
-    pub(super) fn take_over(&mut self, ctx: &Context<'_>, key: &UserId) {
+    pub(super) fn take_over(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         if !ctx.may_serve(key) {
             return;
         }
@@ -194,7 +194,7 @@ impl<T> Streams<T> {
     }
 
     /// The latest of some copies goes on, with everything that only the others have behind it.
-    fn unite(&mut self, ctx: &Context<'_>, key: &UserId, mut copies: Vec<Copy>) {
+    fn unite(&mut self, ctx: &Context<'_>, key: &StreamKey, mut copies: Vec<Copy>) {
         copies.sort_by(|a, b| (&b.config, b.seq).cmp(&(&a.config, a.seq)));
         let mut copies = copies.into_iter();
         let number = copies.as_slice().first().map_or(0, |c| c.config.number);
@@ -218,7 +218,7 @@ impl<T> Streams<T> {
     }
 
     /// Another node is first again. What was pulled is still where it came from.
-    pub(super) fn stop_taking(&mut self, ctx: &Context<'_>, key: &UserId) {
+    pub(super) fn stop_taking(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let Some(stream) = self.by_key.get_mut(key) else {
             return;
         };

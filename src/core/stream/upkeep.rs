@@ -8,7 +8,7 @@ use super::context::{Context, Output};
 use super::copy::{Held, Role, Stream, Taking};
 use super::streams::Streams;
 use crate::core::view::{Member, MemberState};
-use crate::id::UserId;
+use crate::id::StreamKey;
 
 /// How often old entries are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const EMPTY_AFTER: Duration = Duration::from_secs(3600);
 impl<T> Streams<T> {
     /// Brings one stream in line with the view: who is no longer first stops, who has become first
     /// begins to take over, and an owner gets the holders that it should have.
-    pub fn refresh(&mut self, ctx: &Context<'_>, key: &UserId) {
+    pub fn refresh(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         if self.present.0 != ctx.number {
             self.present.0 = ctx.number;
             self.notice_rejoin(ctx);
@@ -92,7 +92,7 @@ impl<T> Streams<T> {
 
     /// There is another view.
     pub fn on_view(&mut self, ctx: &Context<'_>) {
-        let keys: Vec<UserId> = self.by_key.keys().cloned().collect();
+        let keys: Vec<StreamKey> = self.by_key.keys().cloned().collect();
         for key in keys {
             self.refresh(ctx, &key);
         }
@@ -101,7 +101,7 @@ impl<T> Streams<T> {
 
     /// Takes over what may be taken over now, mends what lacks a copy, offers what is left over.
     pub fn advance(&mut self, ctx: &Context<'_>) {
-        let keys: Vec<UserId> = self.attention.iter().cloned().collect();
+        let keys: Vec<StreamKey> = self.attention.iter().cloned().collect();
         for key in &keys {
             self.refresh(ctx, key);
             let done = match self.by_key.get(key).map(|stream| &stream.role) {
@@ -127,7 +127,7 @@ impl<T> Streams<T> {
     }
 
     /// Time has passed. `subscribed` says whether a key's user has a session anywhere.
-    pub fn tick(&mut self, ctx: &Context<'_>, subscribed: impl Fn(&UserId) -> bool) {
+    pub fn tick(&mut self, ctx: &Context<'_>, subscribed: impl Fn(&StreamKey) -> bool) {
         if self.slow.iter().any(|(_, until)| *until <= ctx.now) {
             self.slow.retain(|(_, until)| *until > ctx.now);
             self.present.1 += 1;
@@ -148,7 +148,7 @@ impl<T> Streams<T> {
     }
 
     /// Drops what is too old, and streams in which nothing is left.
-    fn expire(&mut self, ctx: &Context<'_>, subscribed: impl Fn(&UserId) -> bool) {
+    fn expire(&mut self, ctx: &Context<'_>, subscribed: impl Fn(&StreamKey) -> bool) {
         let (mut lost, mut bytes) = (0, 0);
         self.by_key.retain(|key, stream| {
             let Some(copy) = &mut stream.copy else {
@@ -174,7 +174,7 @@ impl<T> Streams<T> {
     }
 
     /// This node is no longer first.
-    fn step_down(&mut self, ctx: &Context<'_>, key: &UserId) {
+    fn step_down(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let Some(stream) = self.by_key.get_mut(key) else {
             return;
         };
