@@ -9,13 +9,17 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use prost::Message as _;
 use ringpost::core::frame::{Decoder, FrameLimits, encode};
 use ringpost::core::peer::{Content, Envelope, Request};
-use ringpost::core::protocol::{self, reply};
+use ringpost::core::protocol::{self, RequestLimits, reply};
 use ringpost::core::ring::Seed;
 use ringpost::core::view::{Member, MemberState, View};
 use ringpost::id::{Generation, NodeId, StreamKey, UserId};
 use ringpost::wire::proto;
 
 const NODES: usize = 100;
+const LIMITS: RequestLimits = RequestLimits {
+    presence_users_max: 256,
+    rooms_max: 1000,
+};
 const REQUEST: &str = r#"{"type":"send","id":"0d7f9a62-5b0e-4f0a-9d50-8f1f6a2f5d11","to":{"user":"user-123456"},"body":{"text":"hello there, this is a message of usual size","n":42},"qos":0}"#;
 
 fn view() -> View {
@@ -58,7 +62,7 @@ fn decide(c: &mut Criterion) {
 
 fn client_side(c: &mut Criterion) {
     c.bench_function("parse a send", |b| {
-        b.iter(|| protocol::parse(black_box(REQUEST), 256).is_ok());
+        b.iter(|| protocol::parse(black_box(REQUEST), &LIMITS).is_ok());
     });
     let limits = FrameLimits {
         message_bytes_max: 65_536,

@@ -22,6 +22,8 @@ const MESSAGES: u64 = 512;
 const LIMITS: LogLimits = LogLimits {
     entries_max: 1000,
     bytes_max: 1 << 20,
+    kept_entries_max: 1000,
+    kept_bytes_max: 1 << 20,
     age_max: Duration::from_secs(3600),
     seen_max: 65_536,
     seen_age: Duration::from_secs(600),
@@ -30,7 +32,8 @@ const LIMITS: LogLimits = LogLimits {
 const CONFIG: StreamConfig = StreamConfig {
     replicas: 2,
     min_copies: 1,
-    limits: LIMITS,
+    inboxes: LIMITS,
+    rooms: LIMITS,
     shard_bytes_max: 1 << 30,
 };
 

@@ -52,6 +52,10 @@ pub struct Config {
     pub min_copies: u8,
     /// The bounds of what is kept for users.
     pub inbox: InboxConfig,
+    /// The bounds of rooms, and what their members are told.
+    pub room: RoomConfig,
+    /// Clients may send to everyone; backends may in any case.
+    pub clients_may_broadcast: bool,
     /// The failure detector.
     pub gossip: GossipConfig,
     /// Bounds of everything a client or a peer can make grow.
@@ -91,6 +95,8 @@ impl Config {
             replicas: 2,
             min_copies: 1,
             inbox: InboxConfig::default(),
+            room: RoomConfig::default(),
+            clients_may_broadcast: false,
             gossip: GossipConfig::default(),
             limits: Limits::default(),
         }
@@ -145,6 +151,47 @@ impl Default for InboxConfig {
             dedupe_ids_max: 65_536,
             node_bytes_max: 1024 * 1024 * 1024,
         }
+    }
+}
+
+/// Bounds of rooms. The same on every node, since any may come to own a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomConfig {
+    /// Messages of one room that are kept for those who catch up; the oldest go first.
+    pub messages_max: usize,
+    /// Bytes of the same, at most [`InboxConfig::BYTES_MAX`].
+    pub bytes_max: usize,
+    /// A message that is older is dropped. At most 30 days.
+    pub age_max: Duration,
+    /// Rooms of one session.
+    pub per_session_max: usize,
+    /// Rooms whose members are told who comes and goes: names, or the beginnings of names with a `*`
+    /// behind them.
+    pub announced: Vec<String>,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        Self {
+            messages_max: 1000,
+            bytes_max: 1024 * 1024,
+            age_max: Duration::from_secs(3600),
+            per_session_max: 1000,
+            announced: vec!["*".to_owned()],
+        }
+    }
+}
+
+impl RoomConfig {
+    /// Whether the members of a room are told who comes and goes.
+    #[must_use]
+    pub fn announces(&self, room: &str) -> bool {
+        self.announced
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(beginning) => room.starts_with(beginning),
+                None => room == pattern,
+            })
     }
 }
 

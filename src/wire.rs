@@ -15,6 +15,7 @@ mod properties;
 #[cfg(test)]
 mod refusals;
 mod reply;
+mod rooms;
 mod stream;
 #[cfg(test)]
 mod tests;

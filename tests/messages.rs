@@ -233,15 +233,16 @@ fn every_request_gets_one_reply_that_names_it_and_says_why() {
             "bad_request",
         ),
         (
-            json!({"type":"send","to":{"room":"lobby"},"qos":0,"body":1}),
-            "unsupported",
+            json!({"type":"send","to":"everyone","body":1}),
+            "not_allowed",
         ),
         (
-            json!({"type":"send","to":"everyone","qos":0,"body":1}),
-            "unsupported",
+            json!({"type":"send","to":"everyone","qos":1,"body":1}),
+            "bad_request",
         ),
-        (json!({"type":"join","room":"lobby"}), "unsupported"),
-        (json!({"type":"leave","room":"lobby"}), "unsupported"),
+        (json!({"type":"join","room":""}), "bad_request"),
+        (json!({"type":"leave"}), "bad_request"),
+        (json!({"type":"auth","token":"x"}), "unsupported"),
         (json!({"type":"send","qos":0,"body":1}), "bad_request"),
         (json!({"type":"send","to":to,"qos":0}), "bad_request"),
         (

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits};
+use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits, RoomConfig};
 use ringpost::id::NodeId;
 
 use super::settings::Settings;
@@ -32,6 +32,7 @@ impl Settings {
         let default = Config::new(id);
         let inbox = self.inbox(&default.inbox)?;
         let limits = self.limits(&default.limits)?;
+        let room = self.room(&default.room)?;
         let texts = |list: Option<List>| list.map_or_else(Vec::new, |List(list)| list);
         let config = Config {
             id: default.id,
@@ -58,6 +59,8 @@ impl Settings {
             replicas: count("replicas", self.replicas, default.replicas)?,
             min_copies: count("min-copies", self.min_copies, default.min_copies)?,
             inbox,
+            room,
+            clients_may_broadcast: self.clients_may_broadcast.is_some_and(|Switch(on)| on),
             gossip: GossipConfig {
                 probe_period: span(self.probe_period, default.gossip.probe_period),
                 probe_timeout: span(self.probe_timeout, default.gossip.probe_timeout),
@@ -89,6 +92,25 @@ impl Settings {
                 self.max_node_inbox_bytes,
                 default.node_bytes_max,
             )?,
+        })
+    }
+
+    fn room(&self, default: &RoomConfig) -> Result<RoomConfig, ConfigError> {
+        let announced = self.announced_rooms.as_ref();
+        Ok(RoomConfig {
+            messages_max: count(
+                "max-room-messages",
+                self.max_room_messages,
+                default.messages_max,
+            )?,
+            bytes_max: count("max-room-bytes", self.max_room_bytes, default.bytes_max)?,
+            age_max: span(self.room_age, default.age_max),
+            per_session_max: count(
+                "max-rooms-per-session",
+                self.max_rooms_per_session,
+                default.per_session_max,
+            )?,
+            announced: announced.map_or_else(|| default.announced.clone(), |List(l)| l.clone()),
         })
     }
 

@@ -158,6 +158,34 @@ pub struct Settings {
           help_heading = KEEPING)]
     pub max_node_inbox_bytes: Option<Count>,
 
+    /// Messages of one room that are kept for those who come later. Default: 1000
+    #[arg(long, env = "RINGPOST_MAX_ROOM_MESSAGES", value_name = "N", help_heading = ROOMS)]
+    pub max_room_messages: Option<Count>,
+
+    /// Bytes of the same. Default: 1048576
+    #[arg(long, env = "RINGPOST_MAX_ROOM_BYTES", value_name = "BYTES", help_heading = ROOMS)]
+    pub max_room_bytes: Option<Count>,
+
+    /// How long they are kept. At most 720h. Default: 1h
+    #[arg(long, env = "RINGPOST_ROOM_AGE", value_name = "TIME", help_heading = ROOMS)]
+    pub room_age: Option<Span>,
+
+    /// Rooms that one session may be in. Default: 1000
+    #[arg(long, env = "RINGPOST_MAX_ROOMS_PER_SESSION", value_name = "N", help_heading = ROOMS)]
+    pub max_rooms_per_session: Option<Count>,
+
+    /// Rooms whose members are told who joins and leaves, with commas in between. Default: *
+    ///
+    /// Names, or the beginnings of names with a * behind them. A join of a room with n members
+    /// costs n messages, so leave large rooms out. An empty list: none.
+    #[arg(long, env = "RINGPOST_ANNOUNCED_ROOMS", value_name = "ROOM,...", help_heading = ROOMS)]
+    pub announced_rooms: Option<List>,
+
+    /// Let clients send to everyone; backends may in any case. Default: false
+    #[arg(long, env = "RINGPOST_CLIENTS_MAY_BROADCAST", value_name = "BOOL", help_heading = ROOMS,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub clients_may_broadcast: Option<Switch>,
+
     /// How often one member, picked at random, is probed. Default: 250ms
     #[arg(long, env = "RINGPOST_PROBE_PERIOD", value_name = "TIME", help_heading = GOSSIP)]
     pub probe_period: Option<Span>,
@@ -254,6 +282,7 @@ const NODE: &str = "The node and its addresses";
 const TRUST: &str = "Trust";
 const MOVES: &str = "Sending clients elsewhere";
 const KEEPING: &str = "Keeping messages";
+const ROOMS: &str = "Rooms";
 const GOSSIP: &str = "Failure detector";
 const CLIENTS: &str = "Limits of clients";
 const PEERS: &str = "Limits between nodes";

@@ -38,6 +38,7 @@ impl Effective {
             gossip,
             inbox,
             limits,
+            room,
             ..
         } = &self.config;
         let config = &self.config;
@@ -82,6 +83,15 @@ impl Effective {
             ("dedupe_window", time(inbox.dedupe_window)),
             ("max_dedupe_ids", Some(number(inbox.dedupe_ids_max))),
             ("max_node_inbox_bytes", Some(number(inbox.node_bytes_max))),
+            ("max_room_messages", Some(number(room.messages_max))),
+            ("max_room_bytes", Some(number(room.bytes_max))),
+            ("room_age", time(room.age_max)),
+            ("max_rooms_per_session", Some(number(room.per_session_max))),
+            ("announced_rooms", list(&room.announced)),
+            (
+                "clients_may_broadcast",
+                Some(config.clients_may_broadcast.into()),
+            ),
             ("probe_period", time(gossip.probe_period)),
             ("probe_timeout", time(gossip.probe_timeout)),
             ("suspicion_timeout", time(gossip.suspicion_timeout)),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Config, ConfigError, GossipConfig, InboxConfig, Limits, address};
+use super::{Config, ConfigError, GossipConfig, InboxConfig, Limits, RoomConfig, address};
 
 /// Longest cluster name, in bytes.
 const CLUSTER_BYTES_MAX: usize = 64;
@@ -37,7 +37,8 @@ impl Config {
         self.check_copies()?;
         self.gossip.check()?;
         self.limits.check()?;
-        self.inbox.check(&self.limits)
+        self.inbox.check(&self.limits)?;
+        self.room.check()
     }
 
     fn check_copies(&self) -> Checked {
@@ -169,6 +170,20 @@ impl Config {
             Some(seed) => refuse("seeds", seed, REASON),
             None => Ok(()),
         }
+    }
+}
+
+impl RoomConfig {
+    fn check(&self) -> Checked {
+        if self.bytes_max > InboxConfig::BYTES_MAX {
+            let reason = format!(
+                "it must be at most {}: a whole room goes to another node in one message",
+                InboxConfig::BYTES_MAX
+            );
+            return refuse("max-room-bytes", self.bytes_max, reason);
+        }
+        keeping("room-age", self.age_max)?;
+        at_least("max-rooms-per-session", self.per_session_max, 1)
     }
 }
 

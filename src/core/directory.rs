@@ -22,7 +22,9 @@ pub struct Directory<H> {
     unregistered: Set<(StreamKey, SessionId)>,
     /// Users with a session at home that gets nothing yet.
     unsubscribed: Set<StreamKey>,
+    /// Of users, without those of rooms.
     sessions: usize,
+    /// As [`Self::sessions`].
     guests: usize,
     nonces: u64,
 }
@@ -168,7 +170,7 @@ impl<H: Clone> Directory<H> {
             guests: Vec::new(),
         });
         entry.local.push(local);
-        self.sessions += 1;
+        self.sessions += of_user(key);
         registration
     }
 
@@ -178,7 +180,7 @@ impl<H: Clone> Directory<H> {
         let entry = self.by_key.get_mut(key)?;
         let index = entry.local.iter().position(|local| local.id == id)?;
         let local = entry.local.swap_remove(index);
-        self.sessions -= 1;
+        self.sessions -= of_user(key);
         self.forget_if_empty(key);
         registration(key, &local)
     }
@@ -246,7 +248,7 @@ impl<H: Clone> Directory<H> {
             }
         } else {
             entry.guests.push(guest);
-            self.guests += 1;
+            self.guests += of_user(key);
         }
     }
 
@@ -259,20 +261,17 @@ impl<H: Clone> Directory<H> {
         if let Some(entry) = self.by_key.get_mut(key) {
             let before = entry.guests.len();
             entry.guests.retain(keep);
-            self.guests -= before - entry.guests.len();
+            self.guests -= (before - entry.guests.len()) * of_user(key);
             self.forget_if_empty(key);
         }
     }
 
     /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew.
     pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) {
-        if self.guests == 0 {
-            return;
-        }
         let mut guests = 0;
-        self.by_key.retain(|_, entry| {
+        self.by_key.retain(|key, entry| {
             entry.guests.retain(|guest| keep(&guest.node));
-            guests += entry.guests.len();
+            guests += entry.guests.len() * of_user(key);
             !(entry.local.is_empty() && entry.guests.is_empty())
         });
         self.guests = guests;
@@ -456,6 +455,17 @@ impl<H: Clone> Directory<H> {
         Some(&local.home)
     }
 
+    /// Where a key's first subscriber here is in its stream, if it gets what comes.
+    #[must_use]
+    pub fn live_position(&self, key: &StreamKey) -> Option<Position> {
+        let local = self.by_key.get(key)?.local.first()?;
+        let subscribed = match &local.home {
+            Home::Here => local.feed.is_some(),
+            Home::At { registered, .. } => *registered,
+        };
+        local.resume?.position().filter(|_| subscribed)
+    }
+
     /// Every session of this node.
     pub fn sessions(&self) -> impl Iterator<Item = &H> {
         self.by_key
@@ -468,6 +478,11 @@ impl<H: Clone> Directory<H> {
     pub fn counts(&self) -> (usize, usize) {
         (self.sessions, self.guests)
     }
+}
+
+/// 1 for what counts as a session.
+fn of_user(key: &StreamKey) -> usize {
+    usize::from(!key.is_room())
 }
 
 fn registration<H>(key: &StreamKey, local: &Local<H>) -> Option<Registration> {

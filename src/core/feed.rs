@@ -82,6 +82,8 @@ mod tests {
     const LIMITS: LogLimits = LogLimits {
         entries_max: 3,
         bytes_max: 1 << 20,
+        kept_entries_max: 3,
+        kept_bytes_max: 1 << 20,
         age_max: Duration::from_secs(10),
         seen_max: 100,
         seen_age: Duration::from_secs(20),

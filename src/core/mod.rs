@@ -20,5 +20,8 @@ pub mod peer;
 pub mod protocol;
 pub mod rate;
 pub mod ring;
+pub mod rooms;
+pub mod roster;
 pub mod stream;
+pub mod telling;
 pub mod view;

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 
 use super::ring::{Digest, RingNode};
+use super::roster::{RosterPage, Standing};
 use super::stream::{
-    ConfigId, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
+    ConfigId, History, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
 };
-use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
+use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// Most node-to-node steps of one envelope. Two are enough while all views agree (to the owner, to
 /// the node of a guest); the rest is for views that differ.
@@ -53,7 +54,20 @@ impl Envelope {
     }
 }
 
-/// A message for a user's inbox, on its way to the owner.
+/// A message for every session of the cluster, on its way to one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broadcast {
+    /// The sender.
+    pub from: UserId,
+    /// The sender's name for it, 1 to 64 bytes.
+    pub id: Box<str>,
+    /// JSON text, passed on byte for byte.
+    pub body: Bytes,
+    /// Milliseconds since the Unix epoch, set by the node that took it from its sender.
+    pub ts_ms: u64,
+}
+
+/// A message for a stream, on its way to the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// The recipient.
@@ -228,6 +242,42 @@ pub enum Request {
         /// The user.
         user: UserId,
     },
+    /// What stands in the stream, which you own, behind there?
+    History {
+        /// The stream.
+        key: StreamKey,
+        /// A position, if it is one that a node gave out.
+        at: Option<Position>,
+    },
+    /// Users that I have in a room whose holder you are.
+    Members {
+        /// The room.
+        room: RoomName,
+        /// What I have said of the room before does not count any more.
+        whole: bool,
+        /// Of the whole, those that are there.
+        users: Vec<(UserId, Standing)>,
+    },
+    /// Tell your members of the room, which I own, that somebody has come or gone. Wants no reply.
+    Announce {
+        /// The room.
+        room: RoomName,
+        /// Who.
+        user: UserId,
+        /// Whether the user has come.
+        joined: bool,
+    },
+    /// Who is in the room, which you own?
+    Roster {
+        /// The room.
+        room: RoomName,
+        /// Only those behind this one.
+        after: Option<UserId>,
+        /// At most as many.
+        max: u32,
+    },
+    /// A message for all your sessions. Wants no reply.
+    Broadcast(Broadcast),
     /// Close the sessions of this user that you have, whoever owns the user.
     Disconnect {
         /// The user.
@@ -267,8 +317,18 @@ impl Request {
                 let entries = delivery.entries.iter().map(|e| FIXED + e.message.size());
                 FIXED + entries.sum::<usize>()
             }
-            Self::Pull { key } | Self::Register { key, .. } | Self::Unregister { key, .. } => {
-                FIXED + key.as_str().len()
+            Self::Pull { key }
+            | Self::Register { key, .. }
+            | Self::Unregister { key, .. }
+            | Self::History { key, .. } => FIXED + key.as_str().len(),
+            Self::Members { room, users, .. } => {
+                let users = users.iter().map(|(user, _)| user.as_str().len() + 4);
+                FIXED + room.as_str().len() + users.sum::<usize>()
+            }
+            Self::Announce { room, user, .. } => FIXED + room.as_str().len() + user.as_str().len(),
+            Self::Roster { room, .. } => FIXED + room.as_str().len(),
+            Self::Broadcast(message) => {
+                FIXED + message.from.as_str().len() + message.id.len() + message.body.len()
             }
             Self::Ack { user, .. } | Self::Sessions { user } | Self::Disconnect { user } => {
                 FIXED + user.as_str().len()
@@ -349,6 +409,10 @@ pub enum Answer {
     Sessions(Vec<UserSession>),
     /// Of [`Request::Disconnect`]: how many there were.
     Closed(u64),
+    /// Of [`Request::History`].
+    History(Box<History>),
+    /// Of [`Request::Roster`].
+    Roster(RosterPage),
 }
 
 impl Answer {
@@ -362,6 +426,18 @@ impl Answer {
             | Self::Registered { .. }
             | Self::Number(_)
             | Self::Closed(_) => FIXED,
+            Self::History(history) => {
+                let entries = history.entries.iter().map(|e| FIXED + e.message.size());
+                FIXED + entries.sum::<usize>()
+            }
+            Self::Roster(page) => {
+                FIXED
+                    + page
+                        .users
+                        .iter()
+                        .map(|u| u.as_str().len() + 2)
+                        .sum::<usize>()
+            }
             Self::Sessions(sessions) => FIXED * (1 + sessions.len()),
             Self::Online(list) | Self::MayGo(list) => FIXED + list.len(),
             Self::Consented {

@@ -12,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::session::key_hash;
-use super::shard::Sender;
-use super::{Dispatch, Origin};
+use super::shard::{Sender, Subscriber};
+use super::{Dispatch, Origin, Session};
 use crate::core::peer::{Answer, Outcome, Request, UserSession};
-use crate::core::protocol::{Qos, Receipt, Send};
+use crate::core::protocol::{Qos, Receipt, Recipient, Send};
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
@@ -109,10 +109,16 @@ impl Dispatch {
                 return receipt;
             }
         };
-        match send.qos {
-            Qos::AtMostOnce => self.send_unkept(Origin::Backend(pending), from, send),
-            Qos::AtLeastOnce => {
-                self.send_in_lane(lane_of(from), Sender::Backend(pending), from, send);
+        match (&send.to, send.qos) {
+            (Recipient::Stream(to), Qos::AtLeastOnce) => {
+                self.send_in_lane(lane_of(from), Sender::Backend(pending), from, to, send);
+            }
+            (Recipient::Stream(to), Qos::AtMostOnce) => {
+                self.send_unkept(Origin::Backend(pending), from, to, send);
+            }
+            (Recipient::Everyone, _) => {
+                self.broadcast(from, send);
+                pending.settle(Receipt::Sent);
             }
         }
         receipt
@@ -128,8 +134,9 @@ impl Dispatch {
         let Ok(room) = Arc::clone(&self.backend_room).try_acquire_many_owned(bytes) else {
             return Err((receipt, ErrorCode::RateLimited));
         };
-        let kept = send.qos == Qos::AtLeastOnce;
-        if kept && !super::locked(&self.backend_ids).may_use(from, &send.id, &send.to) {
+        if let (Recipient::Stream(to), Qos::AtLeastOnce) = (&send.to, send.qos)
+            && !super::locked(&self.backend_ids).may_use(from, &send.id, to)
+        {
             return Err((receipt, ErrorCode::IdReused));
         }
         Ok(Pending {
@@ -215,7 +222,8 @@ impl Dispatch {
             }
             let (here, elsewhere) = shard.directory.all_of(&inbox);
             // One that is being closed is as good as gone.
-            let here = here.iter().filter(|l| !l.handle.outbox().is_closing());
+            let closing = |session: &Arc<Session>| session.outbox().is_closing();
+            let here = (here.iter()).filter(|l| !l.handle.session().is_some_and(closing));
             let mut sessions: Vec<_> = here
                 .map(|local| UserSession {
                     node: self.me.clone(),
@@ -238,6 +246,7 @@ impl Dispatch {
         let inbox = StreamKey::from(user);
         let shard = self.shard(&inbox);
         let sessions = shard.directory.sessions_of(&inbox);
+        let sessions = sessions.filter_map(Subscriber::session);
         let closed = sessions.filter(|session| session.disconnect()).count() as u64;
         self.counters.disconnected.add_many(closed);
         closed

@@ -42,6 +42,10 @@ counters! {
     forwarded,
     /// Messages that arrived from another node although a third one owns the user.
     strays,
+    /// Times that the members of a room were told who has come or gone.
+    announcements,
+    /// Times that the members of a room were told that messages may be missing.
+    room_gaps,
     /// Messages that were accepted: all holders have them.
     accepted,
     /// Messages that were accepted before, and recognised.

@@ -1,10 +1,11 @@
 //! What comes out of a stream, on its way to the sessions of its user: here, or guests elsewhere.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::shard::Shard;
+use super::rooms::{LocalRooms, hand_entry};
+use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::directory::{Directory, Guest, Home, Local, Progress};
 use crate::core::feed::Feed;
@@ -12,7 +13,7 @@ use crate::core::frame;
 use crate::core::peer::{Answer, Delivery, Outcome, Request};
 use crate::core::protocol::reply;
 use crate::core::stream::{
-    Context, Entry, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
+    Context, Entry, Log, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
 };
 use crate::error::CloseCode;
 use crate::id::{NodeId, SessionId, StreamKey};
@@ -47,111 +48,198 @@ impl Dispatch {
     /// The session has read what was queued for it.
     pub fn feed_session(&self, session: &Session) {
         let inbox = session.inbox();
-        self.with_shard(inbox, |shard, _, topology| {
-            self.feed(shard, topology, inbox);
+        self.with_shard(inbox, |shard, ctx, topology| {
+            self.feed(shard, ctx, topology, inbox);
         });
     }
 
-    /// Gives the sessions of a key what they have not had.
-    pub(super) fn feed(&self, shard: &mut Shard, topology: &Topology, key: &StreamKey) {
+    /// Gives all who take from a stream what they have not had.
+    pub(super) fn feed(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        key: &StreamKey,
+    ) {
         let Shard {
-            directory, streams, ..
-        } = shard;
+            directory,
+            streams,
+            rooms,
+            ..
+        } = &mut *shard;
         let Some((log, visible)) = streams.shown(key) else {
             return;
         };
-        let epoch = log.tip().epoch;
         let mut frames = Frames::default();
         for local in directory.locals_mut(key) {
-            let Some(feed) = &mut local.feed else {
-                continue;
-            };
-            loop {
-                let outbox = local.handle.outbox();
-                if outbox.bytes() >= FEED_BYTES {
-                    local.handle.set_hungry();
-                    // All may have been written before that was set: then nobody looks at it.
-                    if outbox.bytes() > FEED_BYTES / 2 || !local.handle.take_hungry() {
-                        break;
-                    }
+            match local.handle.clone() {
+                Subscriber::Session(session) => {
+                    self.feed_local(local, &session, (log, visible), &mut frames, key);
                 }
-                if feed.has_gap(log) {
-                    local.feed = None;
-                    lost(&local.handle);
-                    break;
-                }
-                let room = FEED_BYTES.saturating_sub(outbox.bytes()).max(1);
-                let batch = feed.next(log, visible, room);
-                let Some(last) = batch.last().map(|entry| entry.offset) else {
-                    break;
-                };
-                for entry in batch {
-                    let at = Position {
-                        epoch,
-                        offset: entry.offset,
-                    };
-                    let taken = local.handle.push(frames.of(key, entry, at));
-                    self.counters.messages_out.add_many(u64::from(taken));
-                }
-                feed.advance(last);
-                local.resume = Some(Resume::At(Position {
-                    epoch,
-                    offset: last,
-                }));
+                Subscriber::Members => self.feed_members(local, rooms, (log, visible), key),
             }
         }
         let now = self.since_start();
+        let mut failed = false;
         for guest in directory.guests_mut(key) {
-            let Some(progress) = &mut guest.progress else {
-                continue;
-            };
-            let (Some(feed), false) = (&mut progress.feed, progress.in_flight) else {
-                continue;
-            };
-            if feed.has_gap(log) {
-                // Its node sees that something is missing, and registers the session anew, which
-                // then hears of it.
-                feed.advance(log.floor() - 1);
-                progress.confirmed = Position {
-                    epoch,
-                    offset: feed.cursor(),
-                };
+            failed |= !self.feed_guest(guest, (log, visible), topology, key, now);
+        }
+        if failed {
+            shard.hungry.insert(key.clone());
+        }
+        if key.is_room() {
+            Self::settle_history(shard, ctx, key, visible);
+        }
+    }
+
+    /// As much as a session of this node takes.
+    fn feed_local(
+        &self,
+        local: &mut Local<Subscriber>,
+        session: &Session,
+        (log, visible): (&Log, u64),
+        frames: &mut Frames,
+        key: &StreamKey,
+    ) {
+        let epoch = log.tip().epoch;
+        while let Some(feed) = &mut local.feed {
+            let outbox = session.outbox();
+            if outbox.bytes() >= FEED_BYTES {
+                session.set_hungry();
+                // All may have been written before that was set: then nobody looks at it.
+                if outbox.bytes() > FEED_BYTES / 2 || !session.take_hungry() {
+                    break;
+                }
             }
-            let batch = feed.next(log, visible, DELIVERY_BYTES);
+            if feed.has_gap(log) {
+                local.feed = None;
+                lost(session);
+                break;
+            }
+            let room = FEED_BYTES.saturating_sub(outbox.bytes()).max(1);
+            let batch = feed.next(log, visible, room);
             let Some(last) = batch.last().map(|entry| entry.offset) else {
-                continue;
+                break;
             };
-            let position = Position {
+            for entry in batch {
+                let offset = entry.offset;
+                let taken = session.push(frames.of(key, entry, Position { epoch, offset }));
+                self.counters.messages_out.add_many(u64::from(taken));
+            }
+            feed.advance(last);
+            local.resume = Some(Resume::At(Position {
                 epoch,
                 offset: last,
+            }));
+        }
+    }
+
+    /// The members of a room at this node take all there is: one that reads too slowly is cut off by
+    /// itself.
+    fn feed_members(
+        &self,
+        local: &mut Local<Subscriber>,
+        rooms: &LocalRooms,
+        (log, visible): (&Log, u64),
+        key: &StreamKey,
+    ) {
+        let Some(feed) = &mut local.feed else {
+            return;
+        };
+        let epoch = log.tip().epoch;
+        if feed.has_gap(log) {
+            feed.advance(log.floor() - 1);
+            self.room_has_gap(rooms, key);
+        }
+        loop {
+            let batch = feed.next(log, visible, DELIVERY_BYTES);
+            let Some(last) = batch.last().map(|entry| entry.offset) else {
+                break;
             };
-            let delivery = Delivery {
-                key: key.clone(),
-                session: guest.session,
-                nonce: guest.nonce,
-                after: progress.confirmed,
-                position,
-                entries: (batch.into_iter())
-                    .map(|entry| SnapshotEntry::new(now, entry))
-                    .collect(),
-            };
-            let origin = Origin::Delivery {
-                key: key.clone(),
-                session: guest.session,
-                nonce: guest.nonce,
-                position,
-            };
-            let link = topology
-                .link(&guest.node)
-                .filter(|link| link.is_connected());
-            progress.in_flight = link.is_some_and(|link| {
-                let deadline = self.clock.now() + self.config.copy_timeout;
-                link.push(Request::Deliver(delivery), Some(origin), deadline)
-                    .is_ok()
-            });
-            if !progress.in_flight {
-                shard.hungry.insert(key.clone());
+            for entry in batch {
+                let offset = entry.offset;
+                let taken = hand_entry(rooms, key, &entry.message, Position { epoch, offset });
+                self.counters.messages_out.add_many(taken);
             }
+            feed.advance(last);
+            local.resume = Some(Resume::At(Position {
+                epoch,
+                offset: last,
+            }));
+        }
+    }
+
+    /// The next delivery to a guest, unless one is on its way. Says whether that worked out.
+    fn feed_guest(
+        &self,
+        guest: &mut Guest,
+        (log, visible): (&Log, u64),
+        topology: &Topology,
+        key: &StreamKey,
+        now: Duration,
+    ) -> bool {
+        let Some(progress) = &mut guest.progress else {
+            return true;
+        };
+        let (Some(feed), false) = (&mut progress.feed, progress.in_flight) else {
+            return true;
+        };
+        let epoch = log.tip().epoch;
+        if feed.has_gap(log) {
+            // Its node sees that something is missing, and registers the session anew, which
+            // then hears of it.
+            feed.advance(log.floor() - 1);
+            progress.confirmed = Position {
+                epoch,
+                offset: feed.cursor(),
+            };
+        }
+        let batch = feed.next(log, visible, DELIVERY_BYTES);
+        let Some(last) = batch.last().map(|entry| entry.offset) else {
+            return true;
+        };
+        let position = Position {
+            epoch,
+            offset: last,
+        };
+        let delivery = Delivery {
+            key: key.clone(),
+            session: guest.session,
+            nonce: guest.nonce,
+            after: progress.confirmed,
+            position,
+            entries: (batch.into_iter())
+                .map(|entry| SnapshotEntry::new(now, entry))
+                .collect(),
+        };
+        let origin = Origin::Delivery {
+            key: key.clone(),
+            session: guest.session,
+            nonce: guest.nonce,
+            position,
+        };
+        let link = topology
+            .link(&guest.node)
+            .filter(|link| link.is_connected());
+        progress.in_flight = link.is_some_and(|link| {
+            let deadline = self.clock.now() + self.config.copy_timeout;
+            link.push(Request::Deliver(delivery), Some(origin), deadline)
+                .is_ok()
+        });
+        progress.in_flight
+    }
+
+    /// What every node with members has is history.
+    fn settle_history(shard: &mut Shard, ctx: &Context<'_>, key: &StreamKey, visible: u64) {
+        let (locals, guests) = shard.directory.all_of(key);
+        let local = locals.iter().filter_map(|local| local.feed.as_ref());
+        let guests = guests.iter().filter_map(|guest| guest.progress.as_ref());
+        let cursors = (local.map(Feed::cursor))
+            .chain(guests.map(|guest| guest.feed.as_ref().map_or(0, Feed::cursor)));
+        let upto = cursors.min().unwrap_or(visible);
+        if !shard.streams.delivered(ctx, key, upto) {
+            // Again on the next tick.
+            shard.hungry.insert(key.clone());
         }
     }
 
@@ -196,7 +284,7 @@ impl Dispatch {
         let Shard {
             directory, streams, ..
         } = &mut *shard;
-        let mut failed = false;
+        let (mut failed, mut gap) = (false, false);
         for local in directory.locals_mut(key) {
             let (Home::Here, None, Some(resume)) = (&local.home, &local.feed, local.resume) else {
                 continue;
@@ -205,7 +293,7 @@ impl Dispatch {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);
                     local.feed = Some(Feed::new(&resumed, log));
-                    let_in(local, resumed.position, resumed.recovered);
+                    gap |= let_in(local, resumed.position, resumed.recovered);
                 }
                 Subscription::Busy | Subscription::NotOwner => failed = true,
             }
@@ -213,7 +301,13 @@ impl Dispatch {
         if failed {
             directory.subscription_failed(key);
         }
-        self.feed(shard, topology, key);
+        if gap {
+            self.room_has_gap(&shard.rooms, key);
+        }
+        self.feed(shard, ctx, topology, key);
+        if let StreamKey::Room(room) = key {
+            self.settle_room(shard, ctx, topology, room);
+        }
     }
 
     /// A session of another node, whose user this node may own.
@@ -271,25 +365,34 @@ impl Dispatch {
         outcome: Outcome,
         answer: &Answer,
     ) {
-        let mut shard = self.shard(key);
-        let (Outcome::Done, Some(by)) = (outcome, by) else {
-            return shard.directory.registration_failed(key, session);
-        };
-        let Some(local) = shard.directory.registered(key, (session, nonce), by) else {
-            return;
-        };
-        match answer {
-            Answer::Registered {
-                position,
-                recovered,
-            } => {
-                local.resume = Some(Resume::At(*position));
-                let_in(local, *position, *recovered);
+        self.with_shard(key, |shard, ctx, topology| {
+            let (Outcome::Done, Some(by)) = (outcome, by) else {
+                return shard.directory.registration_failed(key, session);
+            };
+            let Some(local) = shard.directory.registered(key, (session, nonce), by) else {
+                return;
+            };
+            match (answer, &local.handle) {
+                (
+                    Answer::Registered {
+                        position,
+                        recovered,
+                    },
+                    _,
+                ) => {
+                    if let_in(local, *position, *recovered) {
+                        self.room_has_gap(&shard.rooms, key);
+                    }
+                }
+                (_, Subscriber::Session(session)) => {
+                    session.welcome(None);
+                }
+                (_, Subscriber::Members) => {}
             }
-            _ => {
-                local.handle.welcome(None);
+            if let StreamKey::Room(room) = key {
+                self.settle_room(shard, ctx, topology, room);
             }
-        }
+        });
     }
 
     /// Something for a guest of this node.
@@ -311,20 +414,24 @@ impl Dispatch {
             shard.directory.register_anew(key, delivery.session);
             return Outcome::NotOwner;
         }
-        if local.handle.outbox().bytes() > FEED_BYTES {
+        let session = local.handle.session().cloned();
+        if (session.as_ref()).is_some_and(|session| session.outbox().bytes() > FEED_BYTES) {
             return Outcome::Busy;
         }
+        local.resume = Some(Resume::At(delivery.position));
         let epoch = delivery.position.epoch;
         for entry in &delivery.entries {
             if at.epoch == epoch && entry.offset <= at.offset {
                 continue;
             }
             let offset = entry.offset;
-            let frame = kept_frame(key, &entry.message, Position { epoch, offset });
-            let taken = local.handle.push(frame);
-            self.counters.messages_out.add_many(u64::from(taken));
+            let place = Position { epoch, offset };
+            let taken = match &session {
+                Some(session) => u64::from(session.push(kept_frame(key, &entry.message, place))),
+                None => hand_entry(&shard.rooms, key, &entry.message, place),
+            };
+            self.counters.messages_out.add_many(taken);
         }
-        local.resume = Some(Resume::At(delivery.position));
         Outcome::Done
     }
 
@@ -337,7 +444,7 @@ impl Dispatch {
         position: Position,
         outcome: Outcome,
     ) {
-        self.with_shard(key, |shard, _, topology| {
+        self.with_shard(key, |shard, ctx, topology| {
             let same = |guest: &&mut Guest| {
                 guest.session == session && guest.nonce == nonce && guest.node == *node
             };
@@ -357,7 +464,7 @@ impl Dispatch {
                         (Some(feed), _) => feed.advance(position.offset),
                         (None, _) => {}
                     }
-                    self.feed(shard, topology, key);
+                    self.feed(shard, ctx, topology, key);
                 }
                 Outcome::NotOwner => shard.directory.unregister(key, node, session),
                 // Again on the next tick.
@@ -371,7 +478,7 @@ impl Dispatch {
     /// Asks again for the registrations that did not work out.
     pub(super) fn retry_registrations(
         &self,
-        directory: &mut Directory<Arc<Session>>,
+        directory: &mut Directory<Subscriber>,
         topology: &Topology,
     ) {
         for registration in directory.take_unregistered() {
@@ -385,16 +492,24 @@ impl Dispatch {
             self.subscribe(shard, ctx, topology, &key);
         }
         for key in std::mem::take(&mut shard.hungry) {
-            self.feed(shard, topology, &key);
+            self.feed(shard, ctx, topology, &key);
         }
     }
 }
 
-/// Welcomes a session, or, if it is in already, lets it go on.
-fn let_in(local: &mut Local<Arc<Session>>, position: Position, recovered: Option<bool>) {
+/// Welcomes a session, or, if it is in already, lets it go on. Says whether the members of a room have
+/// to hear that something is missing.
+fn let_in(local: &mut Local<Subscriber>, position: Position, recovered: Option<bool>) -> bool {
     local.resume = Some(Resume::At(position));
-    if !local.handle.welcome(Some((position, recovered))) && recovered == Some(false) {
-        lost(&local.handle);
+    let gap = recovered == Some(false);
+    match &local.handle {
+        Subscriber::Members => gap,
+        Subscriber::Session(session) => {
+            if !session.welcome(Some((position, recovered))) && gap {
+                lost(session);
+            }
+            false
+        }
     }
 }
 
@@ -425,7 +540,7 @@ impl Frames {
     }
 }
 
-fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
+pub(super) fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
         position: Some(at),
         id: &message.id,

@@ -89,7 +89,7 @@ impl Dispatch {
                     outcome,
                     answer,
                 } => self.answer_waiter(shard, ctx, to, outcome, answer),
-                Output::Committed(key) => self.feed(shard, topology, &key),
+                Output::Committed(key) => self.feed(shard, ctx, topology, &key),
                 Output::Serving(key) => self.serve(shard, ctx, topology, &key),
                 Output::Acked { sender, id, by } => {
                     if let StreamKey::Inbox(by) = by {
@@ -208,15 +208,15 @@ impl Dispatch {
     // ---- on the way in -------------------------------------------------------------------------
 
     /// A client's message that is to be kept. Its receipt goes to the client's outbox, now or later.
-    pub(super) fn send_kept(&self, session: &Arc<Session>, send: &Send<'_>) {
-        if !session.may_use(&send.id, &send.to) {
+    pub(super) fn send_kept(&self, session: &Arc<Session>, to: &StreamKey, send: &Send<'_>) {
+        if !session.may_use(&send.id, to) {
             let code = ErrorCode::IdReused;
             session.push_text(&reply::failed(&send.id, code, code.message()));
             return;
         }
         session.add_pending(1);
         let sender = Sender::Session(Arc::clone(session));
-        self.send_in_lane(session.id(), sender, session.user(), send);
+        self.send_in_lane(session.id(), sender, session.user(), to, send);
     }
 
     /// A message that is to be kept, behind those before it in its lane.
@@ -225,6 +225,7 @@ impl Dispatch {
         lane: SessionId,
         sender: Sender,
         from: &UserId,
+        to: &StreamKey,
         send: &Send<'_>,
     ) {
         let message = Message {
@@ -234,10 +235,10 @@ impl Dispatch {
             ts_ms: self.clock.unix_ms(),
             notify: send.notify,
         };
-        self.with_shard(&send.to, |shard, ctx, topology| {
+        self.with_shard(to, |shard, ctx, topology| {
             let deadline = ctx.now + self.config.request_timeout;
             let sender = (lane, sender);
-            if let Some(attempt) = shard.lanes.push(&send.to, sender, message, deadline) {
+            if let Some(attempt) = shard.lanes.push(to, sender, message, deadline) {
                 self.attempt(shard, ctx, topology, attempt);
             }
         });

@@ -8,6 +8,7 @@
 
 mod agreement;
 mod backend;
+mod broadcast;
 mod clock;
 mod counters;
 mod feeding;
@@ -18,6 +19,7 @@ mod peer_link;
 mod peers;
 mod presence;
 mod rebalance;
+mod rooms;
 mod session;
 mod shard;
 mod topology;
@@ -44,24 +46,26 @@ pub use self::topology::Topology;
 
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
-use self::shard::{Locked, Shard};
+use self::shard::{Locked, Shard, Subscriber};
+use crate::config::RoomConfig;
 use crate::core::consent::Consents;
 use crate::core::directory::{Directory, Registration};
 use crate::core::frame;
 use crate::core::link::LinkLimits;
 use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
 use crate::core::protocol::reply;
-use crate::core::protocol::request::{Qos, Send};
+use crate::core::protocol::{Qos, Recipient, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
+use crate::error::ErrorCode;
 use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
 
 /// Shards of the users: enough that two threads seldom want the same one.
 const SHARDS: usize = 64;
 
 /// What the dispatcher needs to know of the node's configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DispatchConfig {
     /// After this a request without an outcome is given up.
     pub request_timeout: Duration,
@@ -73,6 +77,10 @@ pub struct DispatchConfig {
     pub streams: StreamConfig,
     /// Sessions a second that are told to move.
     pub rebalance_rate: u32,
+    /// Bounds of rooms, and which are announced.
+    pub rooms: RoomConfig,
+    /// Clients may send to everyone.
+    pub clients_may_broadcast: bool,
 }
 
 /// The dispatcher of one node.
@@ -124,6 +132,7 @@ impl Dispatch {
         let shard = || Mutex::new(Shard::new(me.clone()));
         let now = clock.now();
         Self {
+            move_bucket: TokenBucket::new(config.rebalance_rate, now).into(),
             config,
             started: now,
             clock,
@@ -137,7 +146,6 @@ impl Dispatch {
             next_session: AtomicU64::new(first_session),
             counters: Counters::default(),
             moving: Mutex::default(),
-            move_bucket: TokenBucket::new(config.rebalance_rate, now).into(),
             draining: AtomicBool::new(false),
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),
@@ -221,7 +229,7 @@ impl Dispatch {
         let at_home = self.with_shard(inbox, |shard, ctx, topology| {
             let owner = topology.owner_elsewhere(inbox.as_str());
             let owner = owner.map(|member| member.id.clone());
-            let handle = Arc::clone(&session);
+            let handle = Subscriber::Session(Arc::clone(&session));
             let registration = shard
                 .directory
                 .open(inbox, (id, since_ms), handle, owner, resume);
@@ -243,6 +251,7 @@ impl Dispatch {
     pub fn close(&self, session: &Session) {
         self.counters.sessions_closed.add();
         session.set_gone();
+        self.leave_all(session);
         let inbox = session.inbox();
         self.with_shard(inbox, |shard, _, topology| {
             if let Some(registration) = shard.directory.close(inbox, session.id()) {
@@ -255,7 +264,7 @@ impl Dispatch {
     /// true last, last.
     fn ask_registration(
         &self,
-        directory: &mut Directory<Arc<Session>>,
+        directory: &mut Directory<Subscriber>,
         topology: &Topology,
         registration: Registration,
     ) {
@@ -306,20 +315,34 @@ impl Dispatch {
     /// A client's message. Its receipt goes to the client's outbox, now or later.
     pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
         self.counters.messages_in.add();
-        if send.qos == Qos::AtLeastOnce {
-            return self.send_kept(session, send);
+        if !send.echo {
+            session.mute(&send.id);
         }
-        let origin = Origin::Session {
-            session: Arc::clone(session),
-            id: Box::from(&*send.id),
-        };
-        self.send_unkept(origin, session.user(), send);
+        match (&send.to, send.qos) {
+            (Recipient::Stream(to), Qos::AtLeastOnce) => self.send_kept(session, to, send),
+            (Recipient::Stream(to), Qos::AtMostOnce) => {
+                let origin = Origin::Session {
+                    session: Arc::clone(session),
+                    id: Box::from(&*send.id),
+                };
+                self.send_unkept(origin, session.user(), to, send);
+            }
+            (Recipient::Everyone, _) if !self.config.clients_may_broadcast => {
+                let code = ErrorCode::NotAllowed;
+                let message = "clients may not send to everyone here";
+                session.push_text(&reply::failed(&send.id, code, message));
+            }
+            (Recipient::Everyone, _) => {
+                self.broadcast(session.user(), send);
+                session.push_text(&reply::sent(&send.id));
+            }
+        }
     }
 
     /// A message that is not to be kept.
-    fn send_unkept(&self, origin: Origin, from: &UserId, send: &Send<'_>) {
+    fn send_unkept(&self, origin: Origin, from: &UserId, to: &StreamKey, send: &Send<'_>) {
         let envelope = Envelope {
-            to: send.to.clone(),
+            to: to.clone(),
             from: from.clone(),
             id: Box::from(&*send.id),
             content: Content::Body(Bytes::copy_from_slice(send.body.as_bytes())),
@@ -375,12 +398,15 @@ impl Dispatch {
     fn deliver(&self, topology: &Topology, envelope: &Envelope, mut origin: Option<Origin>) {
         let (handed, nodes) = {
             let shard = self.shard(&envelope.to);
-            let handed = hand_over(&shard.directory, envelope);
+            let handed = hand_over(&shard, envelope);
             (handed, shard.directory.guest_nodes(&envelope.to))
         };
         self.counters.messages_out.add_many(handed);
         // Once one session has it, its sender need not wait for the guests.
         if handed > 0 {
+            self.settle(origin.take(), Outcome::Done);
+        } else if envelope.to.is_room() {
+            // It is sent, whoever is there.
             self.settle(origin.take(), Outcome::Done);
         } else if nodes.is_empty() {
             self.settle(origin.take(), Outcome::Offline);
@@ -397,7 +423,7 @@ impl Dispatch {
     }
 
     fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
-        let handed = hand_over(&self.shard(&envelope.to).directory, envelope);
+        let handed = hand_over(&self.shard(&envelope.to), envelope);
         self.counters.messages_out.add_many(handed);
         let outcome = if handed > 0 {
             Outcome::Done
@@ -408,16 +434,19 @@ impl Dispatch {
     }
 }
 
-/// Gives a message to every session of its user here; says how many took it.
-fn hand_over(directory: &Directory<Arc<Session>>, envelope: &Envelope) -> u64 {
+/// Gives a message to all who take from its stream here; says how many took it.
+fn hand_over(shard: &Shard, envelope: &Envelope) -> u64 {
     let mut encoded: Option<Bytes> = None;
     let mut handed = 0;
-    for session in directory.sessions_of(&envelope.to) {
-        if session.is_raw() {
+    for subscriber in shard.directory.sessions_of(&envelope.to) {
+        let Subscriber::Session(session) = subscriber else {
+            handed += rooms::hand_over(&shard.rooms, envelope);
             continue;
+        };
+        if !session.is_raw() {
+            let frame = encoded.get_or_insert_with(|| message_frame(envelope));
+            handed += u64::from(session.push(frame.clone()));
         }
-        let frame = encoded.get_or_insert_with(|| message_frame(envelope));
-        handed += u64::from(session.push(frame.clone()));
     }
     handed
 }

@@ -78,6 +78,26 @@ impl Dispatch {
                     self.delivery_answered(by, &key, (session, nonce), position, outcome);
                 }
             }
+            Origin::History { key, session } => {
+                let history = match answer {
+                    Answer::History(history) => Some(*history),
+                    _ => None,
+                };
+                self.history_answered(&key, session, history);
+            }
+            Origin::Members { room, number } => {
+                if let Some(by) = by {
+                    self.members_answered(by, &room, number, outcome);
+                }
+            }
+            Origin::Roster { session, id, room } => {
+                let code = ErrorCode::Unreachable;
+                session.push_text(&if let Answer::Roster(page) = answer {
+                    reply::room_presence(&id, &room, &page)
+                } else {
+                    reply::failed(&id, code, "the room's node did not answer")
+                });
+            }
             Origin::Consent(question) => self.consent_answered(&question, outcome, answer),
             // It may have given up.
             Origin::Task(asker) => drop(asker.send((outcome, answer))),

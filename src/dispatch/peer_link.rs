@@ -16,7 +16,7 @@ use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
 use crate::core::peer::{Answer, Outcome, Reply, Request};
 use crate::core::stream::{About, Position};
-use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
+use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// Who wants to know what became of a request.
 #[derive(Debug)]
@@ -62,6 +62,29 @@ pub enum Origin {
         nonce: u64,
         /// Where it is when it has that.
         position: Position,
+    },
+    /// A member of a room that was to be given what it has missed.
+    History {
+        /// The room.
+        key: StreamKey,
+        /// The member.
+        session: SessionId,
+    },
+    /// This node, which tells a holder who is in a room.
+    Members {
+        /// The room.
+        room: RoomName,
+        /// The update's number.
+        number: u64,
+    },
+    /// A client that asked who is in a room.
+    Roster {
+        /// The client.
+        session: Arc<Session>,
+        /// The request's `id`.
+        id: Box<str>,
+        /// The room.
+        room: RoomName,
     },
     /// This node, which wants to serve what its ring gives it.
     Consent(Question),

@@ -28,6 +28,7 @@ impl Dispatch {
             for registration in shard.directory.registrations_at(owner) {
                 self.ask_registration(&mut shard.directory, topology, registration);
             }
+            self.tell_members_anew(shard, topology, owner);
         });
     }
 
@@ -67,24 +68,10 @@ impl Dispatch {
                     shard.streams.append(ctx, &to, message, previous, waiter);
                 });
             }
-            Request::Install(install) => {
-                let key = install.key.clone();
-                let (outcome, number) = self.with_shard(&key, |shard, ctx, _| {
-                    shard.streams.install(ctx, peer, *install)
-                });
-                answer(outcome, number);
-            }
-            Request::Replicate {
-                key,
-                number,
-                seq,
-                operations,
-            } => {
-                let outcome = self.with_shard(&key, |shard, ctx, _| {
-                    let about = (&key, number, seq);
-                    shard.streams.replicate(ctx, peer, about, operations)
-                });
-                answer(outcome, Answer::None);
+            Request::Install(_) | Request::Replicate { .. } | Request::Pull { .. } => {
+                if let Some((outcome, said)) = self.copy_request(peer, request) {
+                    answer(outcome, said);
+                }
             }
             Request::Consent { generation, digest } => {
                 let asker = Holder {
@@ -97,10 +84,6 @@ impl Dispatch {
             Request::Offer(offers) => {
                 let may_go = self.may_they_go(peer, &offers);
                 answer(Outcome::Done, Answer::MayGo(may_go));
-            }
-            Request::Pull { key } => {
-                let copy = self.with_shard(&key, |shard, ctx, _| shard.streams.pull(ctx.now, &key));
-                answer(Outcome::Done, Answer::Pulled(copy.map(Box::new)));
             }
             Request::Register {
                 key,
@@ -126,6 +109,15 @@ impl Dispatch {
                 });
             }
             Request::UnderReplicated(streams) => self.set_waiting(&peer.node, streams),
+            Request::History { .. }
+            | Request::Members { .. }
+            | Request::Announce { .. }
+            | Request::Roster { .. }
+            | Request::Broadcast(_) => {
+                if let Some((outcome, said)) = self.room_request(peer, request) {
+                    answer(outcome, said);
+                }
+            }
             Request::Presence { users } => {
                 let (outcome, online) = self.tell_presence(&users);
                 answer(outcome, online);
@@ -137,6 +129,61 @@ impl Dispatch {
             Request::Disconnect { user } => {
                 answer(Outcome::Done, Answer::Closed(self.close_sessions_of(&user)));
             }
+        }
+    }
+
+    /// A request about a copy of a stream; `None` if it is none.
+    fn copy_request(&self, peer: &Holder, request: Request) -> Option<(Outcome, Answer)> {
+        Some(match request {
+            Request::Install(install) => {
+                let key = install.key.clone();
+                self.with_shard(&key, |shard, ctx, _| {
+                    shard.streams.install(ctx, peer, *install)
+                })
+            }
+            Request::Replicate {
+                key,
+                number,
+                seq,
+                operations,
+            } => {
+                let outcome = self.with_shard(&key, |shard, ctx, _| {
+                    let about = (&key, number, seq);
+                    shard.streams.replicate(ctx, peer, about, operations)
+                });
+                (outcome, Answer::None)
+            }
+            Request::Pull { key } => {
+                let copy = self.with_shard(&key, |shard, ctx, _| shard.streams.pull(ctx.now, &key));
+                (Outcome::Done, Answer::Pulled(copy.map(Box::new)))
+            }
+            _ => return None,
+        })
+    }
+
+    /// A request about rooms or everyone; `None` where no answer is wanted.
+    fn room_request(&self, peer: &Holder, request: Request) -> Option<(Outcome, Answer)> {
+        match request {
+            Request::History { key, at } => Some(self.give_history(&key, at)),
+            Request::Members { room, whole, users } => {
+                self.take_members(&peer.node, &room, whole, &users);
+                Some((Outcome::Done, Answer::None))
+            }
+            Request::Roster { room, after, max } => {
+                let page = self.roster_page(&room, after.as_ref(), max);
+                Some(page.map_or((Outcome::NotOwner, Answer::None), |page| {
+                    (Outcome::Done, Answer::Roster(page))
+                }))
+            }
+            Request::Announce { room, user, joined } => {
+                self.take_announcement(&room, &user, joined);
+                None
+            }
+            Request::Broadcast(broadcast) => {
+                self.take_broadcast(&broadcast);
+                None
+            }
+            _ => None,
         }
     }
 

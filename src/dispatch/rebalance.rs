@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::shard::Shard;
+use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Session};
 use crate::core::handshake::redirect;
 use crate::core::peer::Outcome;
@@ -41,6 +41,7 @@ impl Dispatch {
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, false);
             self.retry_registrations(&mut shard.directory, topology);
+            self.tick_rooms(shard, ctx, topology);
         });
         self.report_waiting(&self.topology.load());
         self.move_some(now);
@@ -156,7 +157,9 @@ impl Dispatch {
     fn sessions(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(super::locked(shard).directory.sessions().cloned());
+            let shard = super::locked(shard);
+            let sessions = shard.directory.sessions();
+            all.extend(sessions.filter_map(Subscriber::session).cloned());
         }
         all
     }

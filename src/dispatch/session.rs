@@ -9,14 +9,19 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::outbox::Outbox;
 use crate::core::frame;
+use crate::core::map::Set;
 use crate::core::protocol::reply;
 use crate::core::stream::{Position, Resume};
 use crate::error::{CloseCode, ErrorCode};
-use crate::id::{SessionId, StreamKey, UserId};
+use crate::id::{RoomName, SessionId, StreamKey, UserId};
 
 /// Sends of a session by which it is found out that an id is used for two recipients: as many as a
 /// client will have under way. A guess.
 const RECENT_MAX: usize = 64;
+
+/// Messages that a session does not want to receive itself and that may still come. A guess: as many as
+/// may have no receipt yet.
+const MUTED_MAX: usize = 1024;
 
 /// A client connection after its handshake.
 #[derive(Debug)]
@@ -38,8 +43,19 @@ pub struct Session {
     pending: AtomicUsize,
     /// The last sends that were kept, each as hashes of its id and of its recipient.
     recent: Mutex<VecDeque<(u64, u64)>>,
+    /// Absent until it first joins a room or sends a message that it does not want to receive.
+    rooms: Mutex<Option<Box<SessionRooms>>>,
     outbox: Outbox,
     outbound_bytes_max: usize,
+}
+
+/// What a session has to do with rooms.
+#[derive(Debug, Default)]
+struct SessionRooms {
+    /// Where it is, or is about to be.
+    names: Set<RoomName>,
+    /// Hashes of the ids of its last messages that it does not want to receive itself.
+    muted: VecDeque<u64>,
 }
 
 /// What a session's frames are.
@@ -93,6 +109,7 @@ impl Session {
             hungry: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
             recent: Mutex::default(),
+            rooms: Mutex::default(),
             outbox: Outbox::new(),
             outbound_bytes_max: config.outbound_bytes_max,
         }
@@ -193,6 +210,47 @@ impl Session {
     pub(super) fn free(&self, id: &str) {
         let id = xxh3_64(id.as_bytes());
         super::locked(&self.recent).retain(|(known, _)| *known != id);
+    }
+
+    /// It joins these rooms. Says whether it may: all or none, and at most `max` together.
+    pub(super) fn enter(&self, rooms: &[RoomName], max: usize) -> bool {
+        let mut all = super::locked(&self.rooms);
+        let names = &mut all.get_or_insert_default().names;
+        let new = rooms.iter().filter(|room| !names.contains(*room)).count();
+        let may = names.len() + new <= max;
+        if may {
+            names.extend(rooms.iter().cloned());
+        }
+        may
+    }
+
+    /// It leaves a room; says whether it was there.
+    pub(super) fn leave(&self, room: &RoomName) -> bool {
+        let mut all = super::locked(&self.rooms);
+        (all.as_mut()).is_some_and(|rooms| rooms.names.swap_remove(room))
+    }
+
+    /// It leaves all rooms, which are returned.
+    pub(super) fn take_rooms(&self) -> Set<RoomName> {
+        let rooms = super::locked(&self.rooms).take();
+        rooms.map_or_else(Set::default, |rooms| rooms.names)
+    }
+
+    /// It does not want to receive its own message of that id.
+    pub(super) fn mute(&self, id: &str) {
+        let mut all = super::locked(&self.rooms);
+        let muted = &mut all.get_or_insert_default().muted;
+        if muted.len() >= MUTED_MAX {
+            muted.pop_front();
+        }
+        muted.push_back(xxh3_64(id.as_bytes()));
+    }
+
+    /// Whether it does not want to receive its own message of that id.
+    pub(super) fn is_muted(&self, id: &str) -> bool {
+        let all = super::locked(&self.rooms);
+        let muted = all.as_ref().filter(|rooms| !rooms.muted.is_empty());
+        muted.is_some_and(|rooms| rooms.muted.contains(&xxh3_64(id.as_bytes())))
     }
 
     /// Lets it in, at that position in its user's stream, which is what the position it came with

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use super::backend::Pending;
 use super::peer_link::ReplyQueue;
+use super::rooms::LocalRooms;
 use super::session::Session;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
 use crate::core::map::Set;
 use crate::core::peer::Envelope;
+use crate::core::roster::Rosters;
 use crate::core::stream::{Holder, Streams};
 use crate::id::StreamKey;
 
@@ -19,16 +21,39 @@ pub(super) type Locked = Mutex<Shard>;
 /// One shard of the keys.
 #[derive(Debug)]
 pub(super) struct Shard {
-    /// Sessions of the users, here and elsewhere.
-    pub directory: Directory<Arc<Session>>,
-    /// Their inboxes.
+    /// Who takes from the streams, here and elsewhere.
+    pub directory: Directory<Subscriber>,
+    /// Inboxes and rooms.
     pub streams: Streams<Waiter>,
     /// What sessions of this node, and backends at it, have sent to them.
     pub lanes: Lanes<Sender>,
+    /// Sessions of this node in rooms.
+    pub rooms: LocalRooms,
+    /// Who is in the rooms that this node holds.
+    pub rosters: Rosters,
     /// Streams with a guest that something could not be sent to.
     pub hungry: Set<StreamKey>,
     /// What has to be done once the lock is free: notices to users of other shards.
     pub notices: Vec<Envelope>,
+}
+
+/// Who takes from a stream at this node.
+#[derive(Debug, Clone)]
+pub(super) enum Subscriber {
+    /// A session, from its user's inbox.
+    Session(Arc<Session>),
+    /// All members of a room together.
+    Members,
+}
+
+impl Subscriber {
+    /// The session, unless it is a room's members.
+    pub fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Members => None,
+        }
+    }
 }
 
 /// Who waits for what becomes of a message.
@@ -71,6 +96,8 @@ impl Shard {
             directory: Directory::default(),
             streams: Streams::new(me),
             lanes: Lanes::default(),
+            rooms: LocalRooms::default(),
+            rosters: Rosters::default(),
             hungry: Set::default(),
             notices: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::shard::Locked;
+use super::shard::{Locked, Subscriber};
 use super::{Dispatch, PeerLink};
 use crate::core::consent::Consents;
 use crate::core::directory::Moved;
@@ -108,6 +108,7 @@ impl Dispatch {
             shard.streams.on_view(ctx);
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, true);
+            self.rooms_on_view(shard, ctx, topology);
         });
         self.expect_reports(&old, &new);
         for link in old.links() {
@@ -152,6 +153,9 @@ impl Dispatch {
         };
         let draining = self.draining.load(Ordering::Relaxed);
         for Moved { handle, home, .. } in moved {
+            let Subscriber::Session(handle) = handle else {
+                continue;
+            };
             if home {
                 // One that takes messages is welcomed once it is subscribed.
                 if handle.is_raw() {

@@ -22,10 +22,12 @@ pub(super) fn user_id(user: &str) -> Result<UserId, WireError> {
 pub(super) fn stream_key(key: &str) -> Result<StreamKey, WireError> {
     match key.strip_prefix(ROOM_MARK) {
         None => user_id(key).map(StreamKey::Inbox),
-        Some(room) => RoomName::new(room)
-            .map(StreamKey::Room)
-            .map_err(|_| WireError("a room name out of bounds")),
+        Some(room) => room_name(room).map(StreamKey::Room),
     }
+}
+
+pub(super) fn room_name(room: &str) -> Result<RoomName, WireError> {
+    RoomName::new(room).map_err(|_| WireError("a room name out of bounds"))
 }
 
 /// What [`stream_key`] reads.

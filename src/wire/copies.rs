@@ -1,6 +1,8 @@
 //! Copies of streams and who holds them, to and from their wire form.
 
-use super::check::{bounded, counted, each, generation, node_id, required, stream_key};
+use super::check::{
+    bounded, counted, each, generation, node_id, required, stream_key, stream_key_to_wire,
+};
 use super::stream::{position, snapshot};
 use super::{WireError, proto};
 use crate::core::peer::{Offer, Pulled};
@@ -72,7 +74,7 @@ fn config_id(config: Option<proto::ConfigId>) -> Result<ConfigId, WireError> {
 impl From<Offer> for proto::Offer {
     fn from(offer: Offer) -> Self {
         Self {
-            key: offer.key.as_str().to_owned(),
+            key: stream_key_to_wire(&offer.key),
             config: Some(offer.config.into()),
             seq: offer.seq,
             tip: Some(offer.tip.into()),

@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::core::peer::{
-    Answer, Append, Content, Delivery, Envelope, Install, Offer, Operation, Outcome, Pulled, Reply,
-    Request, UserSession,
+    Answer, Append, Broadcast, Content, Delivery, Envelope, Install, Offer, Operation, Outcome,
+    Pulled, Reply, Request, UserSession,
 };
 use crate::core::ring::{Digest, RingNode};
+use crate::core::roster::{RosterPage, Standing};
 use crate::core::stream::{
-    ConfigId, Epoch, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotBranch,
-    SnapshotEntry, SnapshotSeen,
+    ConfigId, Epoch, History, Holder, Message, MessageKey, Position, Resume, Snapshot,
+    SnapshotBranch, SnapshotEntry, SnapshotSeen,
 };
 use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
@@ -168,6 +169,7 @@ pub fn envelope(content: Content) -> Envelope {
 pub fn requests() -> Vec<(&'static str, Request)> {
     let bob = || user("bob");
     let inbox = || inbox("bob");
+    let lobby = || RoomName::new("lobby").unwrap();
     let append = |previous| {
         Request::Append(Append {
             to: inbox(),
@@ -210,6 +212,14 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("offer", Request::Offer(vec![offer()])),
         ("pull of a room", Request::Pull { key: room("lobby") }),
         ("pull", Request::Pull { key: inbox() }),
+        (
+            "offer of a room",
+            Request::Offer(vec![Offer {
+                key: room("lobby"),
+                ..offer()
+            }]),
+        ),
+        ("register from now", register(Some(Resume::Now))),
         ("register fresh", register(Some(Resume::Fresh))),
         ("register at", register(Some(Resume::At(position(17))))),
         ("register unknown", register(Some(Resume::Unknown))),
@@ -234,6 +244,51 @@ pub fn requests() -> Vec<(&'static str, Request)> {
             Request::Presence {
                 users: vec![user("alice"), bob()],
             },
+        ),
+        (
+            "history",
+            Request::History {
+                key: room("lobby"),
+                at: Some(position(17)),
+            },
+        ),
+        (
+            "members",
+            Request::Members {
+                room: lobby(),
+                whole: true,
+                users: vec![
+                    (bob(), Standing::Came),
+                    (user("carol"), Standing::There),
+                    (user("dave"), Standing::Gone),
+                    (user("eve"), Standing::Left),
+                ],
+            },
+        ),
+        (
+            "announcement",
+            Request::Announce {
+                room: lobby(),
+                user: bob(),
+                joined: true,
+            },
+        ),
+        (
+            "roster",
+            Request::Roster {
+                room: lobby(),
+                after: Some(bob()),
+                max: 1000,
+            },
+        ),
+        (
+            "broadcast",
+            Request::Broadcast(Broadcast {
+                from: user("alice"),
+                id: "m1".into(),
+                body: message().body,
+                ts_ms: 1_732_350_000_123,
+            }),
         ),
         ("sessions", Request::Sessions { user: bob() }),
         ("disconnect", Request::Disconnect { user: bob() }),
@@ -303,5 +358,22 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("sessions", done(Answer::Sessions(vec![user_session()]))),
         ("no sessions", done(Answer::Sessions(Vec::new()))),
         ("closed", done(Answer::Closed(300))),
+        (
+            "history",
+            done(Answer::History(Box::new(History {
+                position: position(17),
+                recovered: true,
+                entries: vec![entry(18)],
+                upto: position(20),
+            }))),
+        ),
+        (
+            "roster",
+            done(Answer::Roster(RosterPage {
+                count: 300,
+                users: vec![user("alice"), user("bob")],
+                more: true,
+            })),
+        ),
     ]
 }

@@ -56,6 +56,15 @@ const REQUESTS: &[(&str, &str)] = &[
     ("pull of a room", "08ac025a080a06016c6f626279"),
     ("pull", "08ac025a050a03626f62"),
     (
+        "offer of a room",
+        "08ac02522f0a2d0a06016c6f626279120f0807120b0a026e3110fbf7ecc0b53218ac02220f0a0b08 \
+         03111032547698badcfe1014",
+    ),
+    (
+        "register from now",
+        "08ac021a1a0a03626f6211efcdab8967452301420030ac0238fbf7ecc0b532",
+    ),
+    (
         "register fresh",
         "08ac021a1a0a03626f6211efcdab89674523012a0030ac0238fbf7ecc0b532",
     ),
@@ -82,6 +91,21 @@ const REQUESTS: &[(&str, &str)] = &[
     ),
     ("under-replicated", "08ac02720308ac02"),
     ("presence", "08ac022a0c0a05616c6963650a03626f62"),
+    (
+        "history",
+        "08ac028a01190a06016c6f626279120f0a0b0803111032547698badcfe1011",
+    ),
+    (
+        "members",
+        "08ac029201200a056c6f62627910011a03626f6222056361726f6c2a04646176653203657665",
+    ),
+    ("announcement", "08ac029a010e0a056c6f6262791203626f621801"),
+    ("roster", "08ac02a2010f0a056c6f6262791203626f6218e807"),
+    (
+        "broadcast",
+        "08ac02aa01230a05616c69636512026d311a0f7b20226122203a203165343030207d20fbf7ecc0b5 \
+         32",
+    ),
     ("sessions", "08ac027a050a03626f62"),
     ("disconnect", "08ac028201050a03626f62"),
 ];
@@ -141,6 +165,13 @@ const REPLIES: &[(&str, &str)] = &[
     ),
     ("no sessions", "08ac0210015200"),
     ("closed", "08ac02100158ac02"),
+    (
+        "history",
+        "08ac02100162520a0f0a0b0803111032547698badcfe101110011a2c081210dc0b22250a05616c69 \
+         636512026d311a0f7b20226122203a203165343030207d20fbf7ecc0b5322801220f0a0b08031110 \
+         32547698badcfe1014",
+    ),
+    ("roster", "08ac0210016a1108ac021205616c6963651203626f621801"),
 ];
 
 fn hex(bytes: &[u8]) -> String {

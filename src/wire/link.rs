@@ -1,10 +1,11 @@
 //! Requests of a link, to and from their wire form.
 
 use super::check::{
-    body, bounded, counted, each, generation, message_id, moment, required, stream_key,
+    body, bounded, counted, each, generation, message_id, moment, required, room_name, stream_key,
     stream_key_to_wire, user_id,
 };
 use super::copies::{holders, offers, offers_to_wire};
+use super::rooms::{members_from_wire, members_to_wire};
 use super::stream::{entries, key_from_wire, key_to_wire, position, snapshot};
 use super::{WireError, proto};
 use crate::core::peer::{
@@ -90,6 +91,24 @@ impl From<Request> for proto::request::Kind {
             Request::Sessions { user } => {
                 Self::Sessions(proto::SessionsQuery { user: text(&user) })
             }
+            Request::History { key, at } => Self::History(proto::HistoryQuery {
+                key: stream_key_to_wire(&key),
+                at: at.map(Into::into),
+            }),
+            Request::Members { room, whole, users } => {
+                Self::Members(members_to_wire(&room, whole, users))
+            }
+            Request::Announce { room, user, joined } => Self::Announce(proto::Announcement {
+                room: room.as_str().to_owned(),
+                user: text(&user),
+                joined,
+            }),
+            Request::Roster { room, after, max } => Self::Roster(proto::RosterQuery {
+                room: room.as_str().to_owned(),
+                after: after.as_ref().map(text).unwrap_or_default(),
+                max,
+            }),
+            Request::Broadcast(broadcast) => Self::Broadcast(broadcast.into()),
             Request::Disconnect { user } => {
                 Self::Disconnect(proto::Disconnect { user: text(&user) })
             }
@@ -143,6 +162,28 @@ impl TryFrom<proto::request::Kind> for Request {
             Kind::Sessions(query) => Self::Sessions {
                 user: user_id(&query.user)?,
             },
+            Kind::History(query) => Self::History {
+                key: stream_key(&query.key)?,
+                at: query.at.map(TryInto::try_into).transpose()?,
+            },
+            Kind::Members(members) => {
+                let whole = members.whole;
+                let (room, users) = members_from_wire(members)?;
+                Self::Members { room, whole, users }
+            }
+            Kind::Announce(announcement) => Self::Announce {
+                room: room_name(&announcement.room)?,
+                user: user_id(&announcement.user)?,
+                joined: announcement.joined,
+            },
+            Kind::Roster(query) => Self::Roster {
+                room: room_name(&query.room)?,
+                after: (!query.after.is_empty())
+                    .then(|| user_id(&query.after))
+                    .transpose()?,
+                max: query.max,
+            },
+            Kind::Broadcast(broadcast) => Self::Broadcast(broadcast.try_into()?),
             Kind::Disconnect(disconnect) => Self::Disconnect {
                 user: user_id(&disconnect.user)?,
             },
@@ -309,6 +350,7 @@ fn resume_to_wire(resume: Resume) -> proto::register::Resume {
     use proto::register::Resume as Wire;
     match resume {
         Resume::Fresh => Wire::Fresh(proto::Empty {}),
+        Resume::Now => Wire::Now(proto::Empty {}),
         Resume::At(position) => Wire::At(position.into()),
         Resume::Unknown => Wire::Unknown(proto::Empty {}),
     }
@@ -318,6 +360,7 @@ fn resume(resume: proto::register::Resume) -> Result<Resume, WireError> {
     use proto::register::Resume as Wire;
     Ok(match resume {
         Wire::Fresh(proto::Empty {}) => Resume::Fresh,
+        Wire::Now(proto::Empty {}) => Resume::Now,
         Wire::At(position) => Resume::At(position.try_into()?),
         Wire::Unknown(proto::Empty {}) => Resume::Unknown,
     })

@@ -102,6 +102,8 @@ fn answer_to_wire(answer: Answer) -> Option<proto::reply::Answer> {
             sessions: sessions.into_iter().map(Into::into).collect(),
         }),
         Answer::Closed(sessions) => Wire::Closed(sessions),
+        Answer::History(history) => Wire::History((*history).into()),
+        Answer::Roster(page) => Wire::Roster(page.into()),
     })
 }
 
@@ -132,6 +134,8 @@ fn answer(answer: Option<proto::reply::Answer>) -> Result<Answer, WireError> {
         Some(Wire::MayGo(list)) => Answer::MayGo(bounded(list.may_go)?),
         Some(Wire::Sessions(list)) => Answer::Sessions(each(bounded(list.sessions)?)?),
         Some(Wire::Closed(sessions)) => Answer::Closed(sessions),
+        Some(Wire::History(history)) => Answer::History(Box::new(history.try_into()?)),
+        Some(Wire::Roster(page)) => Answer::Roster(page.try_into()?),
     })
 }
 

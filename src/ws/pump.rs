@@ -20,6 +20,7 @@ use super::Server;
 use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
+use crate::core::protocol::RequestLimits;
 use crate::core::protocol::reply;
 use crate::core::protocol::request::{self, Refusal, Request};
 use crate::dispatch::{FEED_BYTES, Session, Taken};
@@ -274,8 +275,11 @@ where
 
     fn take_text(&mut self, text: &[u8]) {
         let text = std::str::from_utf8(text).unwrap_or_default();
-        let users_max = self.server.config.limits.presence_users_max;
-        let refusal = match request::parse(text, users_max) {
+        let limits = RequestLimits {
+            presence_users_max: self.server.config.limits.presence_users_max,
+            rooms_max: self.server.config.room.per_session_max,
+        };
+        let refusal = match request::parse(text, &limits) {
             Ok(request) => {
                 self.strange = 0;
                 self.take_request(request);
@@ -301,7 +305,12 @@ where
                 }
             }
             Request::Send(send) => dispatch.send(self.session, &send),
-            Request::Presence { id, users } => dispatch.presence(self.session, &id, users),
+            Request::Join(join) => dispatch.join_rooms(self.session, join),
+            Request::Leave { id, room } => dispatch.leave_room(self.session, &id, &room),
+            Request::Presence { id, users, .. } => dispatch.presence(self.session, &id, users),
+            Request::RoomPresence {
+                id, room, after, ..
+            } => dispatch.room_presence(self.session, &id, room, after),
             Request::Ping { id } => {
                 self.session.push_text(&reply::pong(id.as_deref()));
             }

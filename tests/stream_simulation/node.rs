@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use ringpost::config::RoomConfig;
 use ringpost::core::link::LinkLimits;
 use ringpost::core::stream::{LogLimits, StreamConfig};
 use ringpost::dispatch::{Dispatch, DispatchConfig, Greeting, PeerLink, TICK};
@@ -80,9 +81,20 @@ fn config(scenario: &Scenario) -> DispatchConfig {
         streams: StreamConfig {
             replicas: scenario.replicas,
             min_copies: 1,
-            limits: LogLimits {
+            rooms: LogLimits {
+                entries_max: 1000,
+                bytes_max: 4 * 1024 * 1024,
+                kept_entries_max: scenario.inbox_max,
+                kept_bytes_max: 4 * 1024 * 1024,
+                age_max: Duration::from_secs(3600),
+                seen_max: 100_000,
+                seen_age: Duration::from_secs(600),
+            },
+            inboxes: LogLimits {
                 entries_max: scenario.inbox_max,
                 bytes_max: 4 * 1024 * 1024,
+                kept_entries_max: scenario.inbox_max,
+                kept_bytes_max: 4 * 1024 * 1024,
                 age_max: Duration::from_secs(3600),
                 seen_max: 100_000,
                 seen_age: Duration::from_secs(600),
@@ -90,6 +102,8 @@ fn config(scenario: &Scenario) -> DispatchConfig {
             shard_bytes_max: 64 * 1024 * 1024,
         },
         rebalance_rate: 100,
+        rooms: RoomConfig::default(),
+        clients_may_broadcast: false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use rand::RngExt as _;
-use ringpost::core::protocol::request::{Qos, Send};
+use ringpost::core::protocol::{Qos, Recipient, Send};
 use ringpost::core::stream::Resume;
 use ringpost::dispatch::{FEED_BYTES, Protocol, SessionConfig, Taken};
 use ringpost::id::{StreamKey, UserId};
@@ -48,10 +48,11 @@ impl World {
                 let body = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(padding));
                 let send = Send {
                     id: Cow::Borrowed(&message.id),
-                    to: StreamKey::Inbox(user_id(message.to)),
+                    to: Recipient::Stream(StreamKey::Inbox(user_id(message.to))),
                     body: &body,
                     qos: Qos::AtLeastOnce,
                     notify: message.notify,
+                    echo: true,
                 };
                 if let Some(session) = &self.connections[id].session
                     && !session.outbox().is_closing()

@@ -5,10 +5,11 @@ use tonic::{Code, Status};
 use crate::api;
 use crate::core::api::order::{Item, Refused, too_large};
 use crate::core::peer::UserSession;
-use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_body};
+use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_promise};
 use crate::core::protocol::{Qos, Receipt, Send};
+use crate::core::protocol::{Recipient, check_body};
 use crate::error::ErrorCode;
-use crate::id::{StreamKey, UserId};
+use crate::id::{RoomName, StreamKey, UserId};
 
 /// A message to send. `message_bytes_max` bounds its encoded size.
 pub(super) fn item_of(
@@ -41,26 +42,22 @@ type Wrong = (ErrorCode, String);
 
 fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
     let bad = |why: String| (ErrorCode::BadRequest, why);
-    let unsupported = |what: &str| {
-        let why = format!("this server does not support {what}");
-        (ErrorCode::Unsupported, why)
-    };
     let user = |name: &str| UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")));
+    let room = |name: &str| RoomName::new(name).map_err(|why| bad(format!("not a room: {why}")));
     let to = match message.to.as_ref().and_then(|target| target.to.as_ref()) {
         None => return Err(bad("`to` is missing".to_owned())),
-        Some(api::target::To::User(name)) => StreamKey::Inbox(user(name)?),
-        Some(api::target::To::Room(_)) => return Err(unsupported("rooms")),
-        Some(api::target::To::Everyone(_)) => return Err(unsupported("sending to everyone")),
+        Some(api::target::To::User(name)) => Recipient::Stream(StreamKey::Inbox(user(name)?)),
+        Some(api::target::To::Room(name)) => Recipient::Stream(StreamKey::Room(room(name)?)),
+        Some(api::target::To::Everyone(_)) => Recipient::Everyone,
     };
     let body = std::str::from_utf8(&message.body);
     let body = body.map_err(|_| bad("the body is not UTF-8".to_owned()))?;
     let qos = match message.qos() {
         api::Qos::AtMostOnce => Qos::AtMostOnce,
-        api::Qos::AtLeastOnce | api::Qos::Unspecified => Qos::AtLeastOnce,
+        api::Qos::AtLeastOnce => Qos::AtLeastOnce,
+        api::Qos::Unspecified => Qos::default_for(&to),
     };
-    if message.notify && qos == Qos::AtMostOnce {
-        return Err(bad("a notice needs qos 1".to_owned()));
-    }
+    check_promise(&to, qos, message.notify).map_err(|why| bad(why.to_owned()))?;
     Ok(Item {
         from: user(&message.from)?,
         send: Send {
@@ -69,6 +66,7 @@ fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
             body: check_body(body).map_err(bad)?,
             qos,
             notify: message.notify,
+            echo: true,
         },
     })
 }
@@ -164,7 +162,10 @@ mod tests {
         let message = message();
         let item = item_of(&message, 1000).unwrap();
         assert_eq!(item.from.as_str(), "shop");
-        assert_eq!((item.send.to.as_str(), &*item.send.id), ("bob", "o1"));
+        assert_eq!(
+            (item.send.to.key().map(StreamKey::as_str), &*item.send.id),
+            (Some("bob"), "o1")
+        );
         assert_eq!(item.send.body, "{ \"a\" : 1e400 }");
         assert_eq!((item.send.qos, item.send.notify), (Qos::AtLeastOnce, false));
         let unkept = api::SendRequest {
@@ -192,9 +193,12 @@ mod tests {
         };
         assert_eq!(refused(unkept_notice), bad);
         let to = |to| move |m: &mut api::SendRequest| m.to = Some(api::Target { to: Some(to) });
-        let unsupported = (Some("o1".to_owned()), ErrorCode::Unsupported);
-        assert_eq!(refused(to(To::Room("lobby".into()))), unsupported);
-        assert_eq!(refused(to(To::Everyone(api::Everyone {}))), unsupported);
+        assert_eq!(refused(to(To::Room("a\n".into()))), bad);
+        let kept_for_everyone = |m: &mut api::SendRequest| {
+            to(To::Everyone(api::Everyone {}))(m);
+            m.qos = api::Qos::AtLeastOnce.into();
+        };
+        assert_eq!(refused(kept_for_everyone), bad);
         let nameless = (None, ErrorCode::BadRequest);
         assert_eq!(refused(|m| m.id = String::new()), nameless);
         assert_eq!(refused(|m| m.id = "m".repeat(65)), nameless);

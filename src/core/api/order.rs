@@ -113,6 +113,7 @@ pub fn too_large(id: &str, message_bytes_max: usize) -> Refused {
 mod tests {
     use super::*;
     use crate::core::protocol::Qos;
+    use crate::id::StreamKey;
 
     fn one(text: &str) -> Result<Item<'_>, Refused> {
         match parse(text.as_bytes(), 1000) {
@@ -132,7 +133,10 @@ mod tests {
         "#;
         let item = one(text).unwrap();
         assert_eq!(item.from.as_str(), "shop");
-        assert_eq!((item.send.to.as_str(), &*item.send.id), ("bob", "o1"));
+        assert_eq!(
+            (item.send.to.key().map(StreamKey::as_str), &*item.send.id),
+            (Some("bob"), "o1")
+        );
         assert_eq!(item.send.body, r#"{"a": 1.0 }"#);
         assert_eq!(item.send.qos, Qos::AtMostOnce);
         let default = one(r#"{"from":"s","to":{"user":"b"},"id":"1","body":null,"notify":true}"#);
@@ -169,12 +173,8 @@ mod tests {
                 (id(), ErrorCode::BadRequest),
             ),
             (
-                r#"{"from":"a","to":{"room":"b"},"id":"1","body":1}"#,
-                (id(), ErrorCode::Unsupported),
-            ),
-            (
-                r#"{"from":"a","to":"everyone","id":"1","body":1,"qos":0}"#,
-                (id(), ErrorCode::Unsupported),
+                r#"{"from":"a","to":"everyone","id":"1","body":1,"qos":1}"#,
+                (id(), ErrorCode::BadRequest),
             ),
             (
                 r#"{"from":"a","to":{"user":"b"},"body":1}"#,

@@ -40,6 +40,10 @@ pub(super) struct Fields<'a> {
     pub stream: Option<&'a str>,
     pub epoch: Option<&'a str>,
     pub offset: Option<&'a str>,
+    pub rooms: Option<&'a str>,
+    pub since: Option<&'a str>,
+    pub echo: Option<&'a str>,
+    pub after: Option<&'a str>,
     pub repeated: Option<&'static str>,
 }
 
@@ -58,6 +62,10 @@ impl<'a> Fields<'a> {
             "stream" => ("stream", &mut self.stream),
             "epoch" => ("epoch", &mut self.epoch),
             "offset" => ("offset", &mut self.offset),
+            "rooms" => ("rooms", &mut self.rooms),
+            "since" => ("since", &mut self.since),
+            "echo" => ("echo", &mut self.echo),
+            "after" => ("after", &mut self.after),
             _ => return None,
         })
     }

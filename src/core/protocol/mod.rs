@@ -4,9 +4,12 @@
 //! *Invariant:* a body is never decoded and encoded again; it goes from [`request`] to [`reply`]
 //! as the text that the sender wrote.
 
+mod body;
 mod fields;
 pub mod reply;
 pub mod request;
+mod rooms;
 
+pub use body::{BODY_DEPTH_MAX, check_body};
 pub use reply::{Message, Reason, Receipt, Welcome};
-pub use request::{Qos, Refusal, Request, Send, parse};
+pub use request::{Join, JoinRoom, Qos, Recipient, Refusal, Request, RequestLimits, Send, parse};

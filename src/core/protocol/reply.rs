@@ -7,9 +7,10 @@ use std::fmt;
 use std::io::Write as _;
 
 use super::request::Refusal;
+use crate::core::roster::RosterPage;
 use crate::core::stream::Position;
 use crate::error::ErrorCode;
-use crate::id::{NodeId, SessionId, StreamKey, UserId};
+use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// What nearly every reply has room in, in bytes.
 const REPLY_BYTES: usize = 128;
@@ -150,6 +151,75 @@ pub fn accepted(id: &str, copies: u8, duplicate: bool) -> Vec<u8> {
     receipt(Some(id), &Receipt::Accepted { copies, duplicate })
 }
 
+/// A room that was joined, or could not be.
+pub type Joined<'a> = (&'a RoomName, Result<(Position, Option<bool>), ErrorCode>);
+
+/// `receipt`: the room is joined from that position on; `recovered` if one was asked for.
+#[must_use]
+pub fn joined(id: &str, position: Position, recovered: Option<bool>) -> Vec<u8> {
+    receipt_of(Some(id))
+        .text("status", "joined")
+        .position(Some(position))
+        .flag("recovered", recovered)
+        .end()
+}
+
+/// `receipt` for a list of rooms, in its order.
+#[must_use]
+pub fn joined_all(id: &str, rooms: &[Joined<'_>]) -> Vec<u8> {
+    let room = |(room, outcome): &Joined<'_>| {
+        let object = Object::empty().text("room", room.as_str());
+        match outcome {
+            Ok((position, recovered)) => object
+                .position(Some(*position))
+                .flag("recovered", *recovered)
+                .end(),
+            Err(code) => object
+                .object("error", |error| error.fault(*code, code.message()))
+                .end(),
+        }
+    };
+    receipt_of(Some(id))
+        .text("status", "joined")
+        .list("rooms", rooms.iter().map(room))
+        .end()
+}
+
+/// `receipt`: the session is not in the room any more.
+#[must_use]
+pub fn left(id: &str) -> Vec<u8> {
+    receipt_of(Some(id)).text("status", "left").end()
+}
+
+/// `joined` or `left`, to the members of a room: that user has come or gone.
+#[must_use]
+pub fn member(room: &RoomName, user: &UserId, joined: bool) -> Vec<u8> {
+    Object::of_type(if joined { "joined" } else { "left" })
+        .text("room", room.as_str())
+        .text("user", user.as_str())
+        .end()
+}
+
+/// `presence` of a room: how many users are in it, some of them in their order, and, if there are
+/// more, behind whom to go on.
+#[must_use]
+pub fn room_presence(id: &str, room: &RoomName, page: &RosterPage) -> Vec<u8> {
+    let users = page.users.iter().map(|user| {
+        let mut name = Vec::new();
+        write_string(&mut name, user.as_str());
+        name
+    });
+    let object = Object::of_type("presence")
+        .text("id", id)
+        .text("room", room.as_str())
+        .raw("count", page.count)
+        .list("users", users);
+    match page.users.last().filter(|_| page.more) {
+        Some(last) => object.text("next", last.as_str()).end(),
+        None => object.end(),
+    }
+}
+
 /// `delivered`, to the sender of a message: the user has acked it.
 #[must_use]
 pub fn delivered(id: &str, user: &UserId) -> Vec<u8> {
@@ -259,6 +329,10 @@ impl Object {
         Self::of_size(kind, REPLY_BYTES)
     }
 
+    fn empty() -> Self {
+        Self { out: vec![b'{'] }
+    }
+
     /// With room for so many bytes; it takes more if it must.
     fn of_size(kind: &'static str, bytes: usize) -> Self {
         let mut out = Vec::with_capacity(bytes);
@@ -313,6 +387,20 @@ impl Object {
                 .raw("epoch", format_args!("\"{epoch}\""))
                 .raw("offset", offset),
         }
+    }
+
+    /// A list of values that are JSON already.
+    fn list(self, name: &str, values: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut object = self.name(name);
+        object.out.push(b'[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                object.out.push(b',');
+            }
+            object.out.extend_from_slice(&value);
+        }
+        object.out.push(b']');
+        object
     }
 
     fn object(self, name: &str, fill: impl FnOnce(Self) -> Self) -> Self {

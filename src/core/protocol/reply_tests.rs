@@ -3,9 +3,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::core::protocol::{Request, parse};
+use crate::core::protocol::{Request, RequestLimits, parse};
 use crate::core::stream::Epoch;
 use crate::id::Generation;
+
+const LIMITS: RequestLimits = RequestLimits {
+    presence_users_max: 1,
+    rooms_max: 1,
+};
 
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
@@ -153,10 +158,10 @@ fn a_refusal_is_answered_once_by_name_where_there_is_one() {
         (r#"{"type":"x"}"#, r#"{"type":"error","code":"bad_request""#),
         (
             r#"{"type":"join","id":"j"}"#,
-            r#"{"type":"receipt","id":"j","status":"failed","error":{"code":"unsupported""#,
+            r#"{"type":"receipt","id":"j","status":"failed","error":{"code":"bad_request""#,
         ),
     ] {
-        let answer = refusal(&parse(request, 1).unwrap_err());
+        let answer = refusal(&parse(request, &LIMITS).unwrap_err());
         assert!(text(&answer).starts_with(expected), "{answer:?}");
     }
 }
@@ -201,12 +206,12 @@ proptest! {
         let request = format!(
             r#"{{"type":"send","body":{pad}{body}{pad},"id":"m","to":{{"user":"b"}}}}"#
         );
-        let Ok(Request::Send(send)) = parse(&request, 1) else {
+        let Ok(Request::Send(send)) = parse(&request, &LIMITS) else {
             return Err(TestCaseError::fail(request));
         };
         prop_assert_eq!(send.body, &body);
         let out = message(&Message {
-            position: None, id: &send.id, from: &user("a"), to: Some(&send.to), body: send.body, ts: 1,
+            position: None, id: &send.id, from: &user("a"), to: send.to.key(), body: send.body, ts: 1,
         });
         let read: Read<'_> = serde_json::from_slice(&out).unwrap();
         prop_assert_eq!(read.body.get(), &body);

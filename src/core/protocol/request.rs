@@ -8,25 +8,39 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::body::within_depth;
 use super::fields::{Fields, Text, present, text_of};
+use super::rooms::{join, room_of, target};
 use crate::core::stream::{OFFSET_END, Position, Resume, is_epoch};
 use crate::error::ErrorCode;
-use crate::id::{StreamKey, UserId};
+use crate::id::{RoomName, StreamKey, UserId};
 
 /// Longest request id, in bytes of UTF-8 after unescaping; the shortest has one.
 pub const REQUEST_ID_BYTES_MAX: usize = 64;
 
-/// Deepest nesting of arrays and objects in a body.
-///
-/// Reading a body here costs no stack at any depth. The bound protects its readers: `serde_json`
-/// reads 127 levels, and the message around a body is one of them.
-pub const BODY_DEPTH_MAX: usize = 126;
+/// Bounds of what one request may name.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// Users of one presence request.
+    pub presence_users_max: usize,
+    /// Rooms of one join.
+    pub rooms_max: usize,
+}
 
 /// A request that this server acts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// One message to one user.
+    /// One message to a user, a room or everyone.
     Send(Send<'a>),
+    /// Be in these rooms from now on.
+    Join(Join<'a>),
+    /// Be in this room no longer.
+    Leave {
+        /// Names the reply.
+        id: Cow<'a, str>,
+        /// The room.
+        room: RoomName,
+    },
     /// The user has all of its inbox up to this position. Not answered.
     Ack {
         /// `None`: in an epoch that is none of ours, so it acks nothing.
@@ -36,8 +50,21 @@ pub enum Request<'a> {
     Presence {
         /// Names the reply.
         id: Cow<'a, str>,
-        /// At most as many as [`parse`] was told.
+        /// At most [`RequestLimits::presence_users_max`].
         users: Vec<UserId>,
+        /// Their changes are wanted, too.
+        subscribe: bool,
+    },
+    /// Who is in this room?
+    RoomPresence {
+        /// Names the reply.
+        id: Cow<'a, str>,
+        /// The room.
+        room: RoomName,
+        /// Only users behind this one: the `next` of the page before.
+        after: Option<UserId>,
+        /// Changes of it are wanted, too.
+        subscribe: bool,
     },
     /// Answered with a pong that echoes the id.
     Ping {
@@ -46,29 +73,82 @@ pub enum Request<'a> {
     },
 }
 
-/// One message to one user.
+/// Whom a message is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// A user, or a room.
+    Stream(StreamKey),
+    /// Every session of the cluster; never with [`Qos::AtLeastOnce`].
+    Everyone,
+}
+
+impl Recipient {
+    /// The stream, unless it is everyone.
+    #[must_use]
+    pub fn key(&self) -> Option<&StreamKey> {
+        match self {
+            Self::Stream(key) => Some(key),
+            Self::Everyone => None,
+        }
+    }
+}
+
+/// Rooms to be joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join<'a> {
+    /// Names the reply.
+    pub id: Cow<'a, str>,
+    /// At least one and at most [`RequestLimits::rooms_max`], each once.
+    pub rooms: Vec<JoinRoom>,
+    /// Asked for as `room`, not as `rooms`: the reply is about that one.
+    pub single: bool,
+}
+
+/// A room to be joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinRoom {
+    /// Its name.
+    pub room: RoomName,
+    /// What came behind there is wanted; `None`: what comes from now on.
+    pub since: Option<Resume>,
+}
+
+/// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Send<'a> {
     /// Chosen by the sender, 1 to 64 bytes.
     pub id: Cow<'a, str>,
-    /// The recipient.
-    pub to: StreamKey,
+    /// Whom it is for.
+    pub to: Recipient,
     /// Any JSON value, byte for byte as it was sent, at most [`BODY_DEPTH_MAX`] deep.
     pub body: &'a str,
     /// What the sender is promised.
     pub qos: Qos,
-    /// It wants to hear when the recipient has acked the message; never with [`Qos::AtMostOnce`].
+    /// It wants to hear when the recipient, which is a user, has acked the message; never with
+    /// [`Qos::AtMostOnce`].
     pub notify: bool,
+    /// A sender who is in the room receives it, too.
+    pub echo: bool,
 }
 
 /// What a sender is promised for a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Qos {
     /// `"qos":0`: handed to the sessions that are there now, or lost.
     AtMostOnce,
     /// `"qos":1`: kept until the recipient has it, and recognised when it is repeated.
-    #[default]
     AtLeastOnce,
+}
+
+impl Qos {
+    /// What is meant where a sender says nothing.
+    #[must_use]
+    pub fn default_for(to: &Recipient) -> Self {
+        match to {
+            Recipient::Stream(_) => Self::AtLeastOnce,
+            Recipient::Everyone => Self::AtMostOnce,
+        }
+    }
 }
 
 /// A request that is not acted on; [`super::reply::refusal`] makes the answer. The connection stays
@@ -99,18 +179,18 @@ pub enum Refusal {
     },
 }
 
-/// Reads one text message. `presence_users_max` bounds the users of one presence request.
+/// Reads one text message.
 ///
 /// Unknown fields are ignored; a known one that stands there twice is refused.
 ///
 /// # Errors
 /// A [`Refusal`]: what to answer instead of acting on it.
-pub fn parse(text: &str, presence_users_max: usize) -> Result<Request<'_>, Refusal> {
+pub fn parse<'a>(text: &'a str, limits: &RequestLimits) -> Result<Request<'a>, Refusal> {
     let fields = fields_of(text)?;
     let kind = (fields.kind.and_then(text_of))
         .ok_or_else(|| not_the_protocol("the message has no type, or one that is no string"))?;
     let id = id_of(&fields);
-    request(&kind, &fields, id.as_ref(), presence_users_max).map_err(|fault| refuse(id, fault))
+    request(&kind, &fields, id.as_ref(), limits).map_err(|fault| refuse(id, fault))
 }
 
 /// Reads one message of a backend: a `send` without `type`, with `from`, the user in whose name it
@@ -159,9 +239,9 @@ fn refuse(id: Option<Cow<'_, str>>, (code, message): Fault) -> Refusal {
     }
 }
 
-type Fault = (ErrorCode, String);
+pub(super) type Fault = (ErrorCode, String);
 
-fn bad(message: impl Into<String>) -> Fault {
+pub(super) fn bad(message: impl Into<String>) -> Fault {
     (ErrorCode::BadRequest, message.into())
 }
 
@@ -176,17 +256,21 @@ fn request<'a>(
     kind: &str,
     fields: &Fields<'a>,
     id: Option<&Cow<'a, str>>,
-    presence_users_max: usize,
+    limits: &RequestLimits,
 ) -> Result<Request<'a>, Fault> {
     refuse_repeated(fields)?;
     match kind {
         "send" => send(named(id)?, fields).map(Request::Send),
-        "presence" => presence(named(id)?, fields, presence_users_max),
+        "join" => join(named(id)?, fields, limits.rooms_max).map(Request::Join),
+        "leave" => Ok(Request::Leave {
+            id: named(id)?,
+            room: room_of(fields)?,
+        }),
+        "presence" => presence(named(id)?, fields, limits.presence_users_max),
         "ping" if fields.id.is_none() => Ok(Request::Ping { id: None }),
         "ping" => Ok(Request::Ping {
             id: Some(named(id)?),
         }),
-        "join" | "leave" => Err(unsupported("rooms")),
         "ack" => ack(fields),
         "auth" => Err(unsupported("tokens")),
         _ => Err(bad("this type of request is not known")),
@@ -225,43 +309,58 @@ fn send<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Send<'a>, Fault> {
     let body = fields.body.ok_or_else(|| bad("`body` is missing"))?;
     let body = within_depth(body).map_err(bad)?;
     let qos = match fields.qos {
-        None => Qos::default(),
+        None => Qos::default_for(&to),
         Some("0") => Qos::AtMostOnce,
         Some("1") => Qos::AtLeastOnce,
         Some(_) => return Err(bad("`qos` must be 0 or 1")),
     };
     let notify = flag("notify", fields.notify)?;
-    if notify && qos == Qos::AtMostOnce {
-        return Err(bad("a notice needs qos 1"));
-    }
-    match to {
-        Target::User(to) => Ok(Send {
-            id,
-            to: StreamKey::Inbox(to),
-            body,
-            qos,
-            notify,
-        }),
-        Target::Room => Err(unsupported("rooms")),
-        Target::Everyone => Err(unsupported("sending to everyone")),
+    let echo = fields.echo.is_none() || flag("echo", fields.echo)?;
+    check_promise(&to, qos, notify).map_err(bad)?;
+    Ok(Send {
+        id,
+        to,
+        body,
+        qos,
+        notify,
+        echo,
+    })
+}
+
+/// Checks that a recipient can be promised that.
+///
+/// # Errors
+/// A sentence that says what cannot be.
+pub fn check_promise(to: &Recipient, qos: Qos, notify: bool) -> Result<(), &'static str> {
+    let user = matches!(to, Recipient::Stream(StreamKey::Inbox(_)));
+    match (to, qos) {
+        (Recipient::Everyone, Qos::AtLeastOnce) => Err("a message to everyone needs qos 0"),
+        (_, Qos::AtMostOnce) if notify => Err("a notice needs qos 1"),
+        _ if notify && !user => Err("a notice needs a recipient that is a user"),
+        _ => Ok(()),
     }
 }
 
 fn ack<'a>(fields: &Fields<'_>) -> Result<Request<'a>, Fault> {
     match fields.stream.and_then(text_of).as_deref() {
         Some("inbox") => {}
-        Some(room) if room.starts_with("room:") => return Err(unsupported("acks in rooms")),
+        Some(room) if room.starts_with("room:") => return Err(bad("nothing is acked in rooms")),
         _ => return Err(bad("`stream` must be \"inbox\"")),
     }
+    Ok(Request::Ack {
+        position: position(fields.epoch, fields.offset)?.position(),
+    })
+}
+
+/// A position that a client gives.
+pub(super) fn position(epoch: Option<&str>, offset: Option<&str>) -> Result<Resume, Fault> {
     let rule = "`epoch` must be a string of 1 to 64 of A-Z a-z 0-9 _ -";
-    let epoch = (fields.epoch.and_then(text_of)).filter(|epoch| is_epoch(epoch));
+    let epoch = epoch.and_then(text_of).filter(|epoch| is_epoch(epoch));
     let epoch = epoch.ok_or_else(|| bad(rule))?;
-    let offset = fields.offset.and_then(|raw| raw.parse().ok());
+    let offset = offset.and_then(|raw| raw.parse().ok());
     let offset = offset.filter(|&offset| offset < OFFSET_END);
     let offset = offset.ok_or_else(|| bad("`offset` must be a whole number below 2^53"))?;
-    Ok(Request::Ack {
-        position: Resume::given(&epoch, offset).position(),
-    })
+    Ok(Resume::given(&epoch, offset))
 }
 
 fn presence<'a>(
@@ -272,9 +371,21 @@ fn presence<'a>(
     let subscribe = flag("subscribe", fields.subscribe)?;
     let users = match (fields.users, fields.room) {
         (Some(users), None) => users,
-        (None, Some(room)) => {
-            text_of(room).ok_or_else(|| bad("`room` must be a string"))?;
-            return Err(unsupported("rooms"));
+        (None, Some(_)) => {
+            let room = room_of(fields)?;
+            if subscribe {
+                return Err(unsupported("changes of presence"));
+            }
+            let after = fields.after.map(|raw| {
+                let name = text_of(raw).ok_or_else(|| bad("`after` must be a string"))?;
+                user(&name)
+            });
+            return Ok(Request::RoomPresence {
+                id,
+                room,
+                after: after.transpose()?,
+                subscribe,
+            });
         }
         _ => return Err(bad("exactly one of `users` and `room` must be there")),
     };
@@ -289,47 +400,14 @@ fn presence<'a>(
     if subscribe {
         return Err(unsupported("changes of presence"));
     }
-    Ok(Request::Presence { id, users })
+    Ok(Request::Presence {
+        id,
+        users,
+        subscribe,
+    })
 }
 
-enum Target {
-    User(UserId),
-    Room,
-    Everyone,
-}
-
-fn target(raw: &str) -> Result<Target, Fault> {
-    #[derive(Deserialize)]
-    struct To<'a> {
-        #[serde(borrow, default, deserialize_with = "present")]
-        user: Option<&'a RawValue>,
-        #[serde(borrow, default, deserialize_with = "present")]
-        room: Option<&'a RawValue>,
-    }
-    let wrong = || bad("`to` must be {\"user\":…}, {\"room\":…} or \"everyone\"");
-    if let Some(word) = text_of(raw) {
-        let everyone = (word == "everyone").then_some(Target::Everyone);
-        return everyone.ok_or_else(wrong);
-    }
-    // Derived structs are also read from arrays, which no client may come to rely on.
-    if !raw.starts_with('{') {
-        return Err(wrong());
-    }
-    let to: To<'_> = serde_json::from_str(raw).map_err(|_| wrong())?;
-    match (to.user, to.room) {
-        (Some(raw), None) => {
-            let name = text_of(raw.get()).ok_or_else(|| bad("`to.user` must be a string"))?;
-            user(&name).map(Target::User)
-        }
-        (None, Some(raw)) => {
-            text_of(raw.get()).ok_or_else(|| bad("`to.room` must be a string"))?;
-            Ok(Target::Room)
-        }
-        _ => Err(wrong()),
-    }
-}
-
-fn user(name: &str) -> Result<UserId, Fault> {
+pub(super) fn user(name: &str) -> Result<UserId, Fault> {
     UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")))
 }
 
@@ -343,51 +421,6 @@ fn flag(name: &str, raw: Option<&str>) -> Result<bool, Fault> {
 
 fn usable_id(raw: &str) -> Option<Cow<'_, str>> {
     text_of(raw).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
-}
-
-/// Checks a body that did not come in an object: one JSON value, at most [`BODY_DEPTH_MAX`] deep.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-pub fn check_body(body: &str) -> Result<&str, String> {
-    let value: &RawValue =
-        serde_json::from_str(body).map_err(|_| "the body is not JSON".to_owned())?;
-    within_depth(value.get())
-}
-
-fn within_depth(body: &str) -> Result<&str, String> {
-    if depth(body) > BODY_DEPTH_MAX {
-        return Err(format!(
-            "the body is nested deeper than {BODY_DEPTH_MAX} levels"
-        ));
-    }
-    Ok(body)
-}
-
-/// Levels of arrays and objects in a text that is known to be a JSON value.
-fn depth(json: &str) -> usize {
-    let (mut level, mut deepest) = (0_usize, 0);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' => level += 1,
-            b']' | b'}' => level -= 1,
-            b'"' => skip_string(&mut bytes),
-            _ => {}
-        }
-        deepest = deepest.max(level);
-    }
-    deepest
-}
-
-fn skip_string(bytes: &mut std::str::Bytes<'_>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => drop(bytes.next()),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

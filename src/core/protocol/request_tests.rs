@@ -1,11 +1,24 @@
 use proptest::prelude::*;
 
+use super::super::body::{BODY_DEPTH_MAX, check_body};
 use super::*;
 use crate::core::stream::Epoch;
 use crate::id::{Generation, NodeId};
 
 fn read(text: &str) -> Result<Request<'_>, Refusal> {
-    parse(text, 3)
+    let limits = RequestLimits {
+        presence_users_max: 3,
+        rooms_max: 3,
+    };
+    parse(text, &limits)
+}
+
+fn inbox(user: &str) -> Recipient {
+    Recipient::Stream(StreamKey::Inbox(UserId::new(user).unwrap()))
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::new(name).unwrap()
 }
 
 fn failed(text: &str) -> (String, ErrorCode) {
@@ -36,7 +49,7 @@ fn a_send_gives_id_recipient_and_the_body_as_it_stands() {
         panic!("{:?}", read(text));
     };
     assert_eq!(send.id, "m1");
-    assert_eq!(send.to.as_str(), "bob");
+    assert_eq!(send.to, inbox("bob"));
     assert_eq!(send.body, r#"{ "a" : [1.0, 1e400] }"#);
     assert_eq!((send.qos, send.notify), (Qos::AtLeastOnce, false));
     assert!(matches!(send.id, Cow::Borrowed(_)));
@@ -46,7 +59,7 @@ fn a_send_gives_id_recipient_and_the_body_as_it_stands() {
 fn a_sender_is_read_from_backends_and_passed_over_from_clients() {
     let text = r#"{"from":"sh\u006fp","to":{"user":"bob"},"id":"m1","body":1,"notify":true}"#;
     let (from, send) = parse_of_backend(text).unwrap();
-    assert_eq!((from.as_str(), send.to.as_str()), ("shop", "bob"));
+    assert_eq!((from.as_str(), send.to), ("shop", inbox("bob")));
     assert!(send.notify);
     // Any unknown field may stand there twice.
     let text = r#"{"type":"send","from":1,"from":2,"to":{"user":"bob"},"id":"m1","body":1}"#;
@@ -69,12 +82,12 @@ fn a_body_by_itself_is_one_value_of_bounded_depth() {
 #[test]
 fn order_escapes_and_unknown_fields_make_no_difference() {
     let text = r#"{"x":[{}],"body":null,"to":{"user":"b\u006fb","y":1},"x":2,"qos":0,
-        "notify":false,"\u0069d":"m\n1","echo":7,"type":"s\u0065nd"}"#;
+        "notify":false,"\u0069d":"m\n1","y":7,"type":"s\u0065nd"}"#;
     let Ok(Request::Send(send)) = read(text) else {
         panic!("{:?}", read(text));
     };
     assert_eq!(send.id, "m\n1");
-    assert_eq!(send.to.as_str(), "bob");
+    assert_eq!(send.to, inbox("bob"));
     assert_eq!(send.body, "null");
     assert_eq!((send.qos, send.notify), (Qos::AtMostOnce, false));
 }
@@ -168,18 +181,11 @@ fn a_wrong_presence_is_refused_by_its_id() {
 #[test]
 fn what_is_not_served_yet_is_refused_by_its_id() {
     let fields = [
-        r#""to":{"room":"b"},"body":1"#,
-        r#""to":{"room":"b"},"body":1,"qos":0"#,
-        r#""to":"everyone","body":1"#,
+        r#""users":[],"subscribe":true"#,
+        r#""room":"x","subscribe":true"#,
     ];
-    all_refused("send", ErrorCode::Unsupported, &fields);
-    let fields = [r#""users":[],"subscribe":true"#, r#""room":"x""#];
     all_refused("presence", ErrorCode::Unsupported, &fields);
-    for kind in ["join", "leave", "auth"] {
-        all_refused(kind, ErrorCode::Unsupported, &[r#""room":"x""#]);
-    }
-    let in_a_room = [r#""stream":"room:x","epoch":"0","offset":1"#];
-    all_refused("ack", ErrorCode::Unsupported, &in_a_room);
+    all_refused("auth", ErrorCode::Unsupported, &[r#""token":"x""#]);
     for kind in ["", "Send", "dance"] {
         all_refused(kind, ErrorCode::BadRequest, &[r#""room":"x""#]);
     }
@@ -225,9 +231,10 @@ fn without_a_usable_id_the_refusal_has_no_name() {
         ),
         (
             r#"{"type":"ack","stream":"room:x","epoch":"e","offset":17}"#,
-            Unsupported,
+            BadRequest,
         ),
-        (r#"{"type":"join","room":"x"}"#, Unsupported),
+        (r#"{"type":"join","room":"x"}"#, BadRequest),
+        (r#"{"type":"auth","token":"x"}"#, Unsupported),
         (&long, BadRequest),
     ] {
         assert_eq!(nameless(text), code, "{text}");
@@ -332,9 +339,125 @@ fn pings_and_presence_of_users_are_read() {
         read(text),
         Ok(Request::Presence {
             id: "p".into(),
-            users: users.to_vec()
+            users: users.to_vec(),
+            subscribe: false,
         })
     );
+}
+
+#[test]
+fn a_message_may_go_to_a_room_or_to_everyone() {
+    for (fields, to, qos, echo) in [
+        (
+            r#""to":{"room":"lobby"}"#,
+            Recipient::Stream(StreamKey::Room(room("lobby"))),
+            Qos::AtLeastOnce,
+            true,
+        ),
+        (
+            r#""to":{"room":"lobby"},"qos":0,"echo":false"#,
+            Recipient::Stream(StreamKey::Room(room("lobby"))),
+            Qos::AtMostOnce,
+            false,
+        ),
+        (
+            r#""to":"everyone""#,
+            Recipient::Everyone,
+            Qos::AtMostOnce,
+            true,
+        ),
+    ] {
+        let text = format!(r#"{{"type":"send","id":"a","body":1,{fields}}}"#);
+        let Ok(Request::Send(send)) = read(&text) else {
+            panic!("{text}: {:?}", read(&text));
+        };
+        assert_eq!((send.to, send.qos, send.echo), (to, qos, echo), "{text}");
+    }
+    let fields = [
+        r#""to":"everyone","body":1,"qos":1"#,
+        r#""to":{"room":"b"},"body":1,"notify":true"#,
+        r#""to":{"room":"b"},"body":1,"echo":0"#,
+        r#""to":{"room":""},"body":1"#,
+    ];
+    all_refused("send", ErrorCode::BadRequest, &fields);
+}
+
+#[test]
+fn one_room_or_several_are_joined_and_left() {
+    let at = |offset| {
+        Some(Resume::At(Position {
+            epoch: Epoch::ROOT,
+            offset,
+        }))
+    };
+    let join = |name, since| JoinRoom {
+        room: room(name),
+        since,
+    };
+    for (fields, rooms, single) in [
+        (r#""room":"a""#, vec![join("a", None)], true),
+        (
+            r#""room":"a","since":{"offset":4,"epoch":"0","x":1}"#,
+            vec![join("a", at(4))],
+            true,
+        ),
+        (
+            r#""rooms":[{"room":"a"},{"room":"b","since":{"epoch":"0","offset":1}}]"#,
+            vec![join("a", None), join("b", at(1))],
+            false,
+        ),
+        (
+            r#""rooms":[{"room":"a","since":{"epoch":"theirs","offset":1}}]"#,
+            vec![join("a", Some(Resume::Unknown))],
+            false,
+        ),
+    ] {
+        let text = format!(r#"{{"type":"join","id":"j",{fields}}}"#);
+        let id = "j".into();
+        let expected = Request::Join(Join { id, rooms, single });
+        assert_eq!(read(&text), Ok(expected), "{text}");
+    }
+    let leave = r#"{"type":"leave","id":"l","room":"a"}"#;
+    let (id, room) = ("l".into(), room("a"));
+    assert_eq!(read(leave), Ok(Request::Leave { id, room }));
+    all_refused("leave", ErrorCode::BadRequest, &[r#""x":1"#]);
+}
+
+#[test]
+fn a_wrong_join_is_refused_by_its_id() {
+    let fields = [
+        r#""x":1"#,
+        r#""room":7"#,
+        r#""room":"""#,
+        r#""room":"a","since":null"#,
+        r#""room":"a","since":["0",1]"#,
+        r#""room":"a","since":{"epoch":"0"}"#,
+        r#""room":"a","since":{"epoch":"0","offset":-1}"#,
+        r#""room":"a","rooms":[]"#,
+        r#""rooms":[{"room":"a"}],"since":{"epoch":"0","offset":1}"#,
+        r#""rooms":[]"#,
+        r#""rooms":["a"]"#,
+        r#""rooms":[["a"]]"#,
+        r#""rooms":[{"room":"a"},{"room":"a"}]"#,
+        r#""rooms":[{"since":{"epoch":"0","offset":1}}]"#,
+    ];
+    all_refused("join", ErrorCode::BadRequest, &fields);
+    let too_many = [r#""rooms":[{"room":"a"},{"room":"b"},{"room":"c"},{"room":"d"}]"#];
+    all_refused("join", ErrorCode::TooLarge, &too_many);
+}
+
+#[test]
+fn presence_of_a_room_is_read_page_by_page() {
+    let text = r#"{"type":"presence","id":"p","room":"a","after":"bob"}"#;
+    let expected = Request::RoomPresence {
+        id: "p".into(),
+        room: room("a"),
+        after: Some(UserId::new("bob").unwrap()),
+        subscribe: false,
+    };
+    assert_eq!(read(text), Ok(expected));
+    let fields = [r#""room":"a","after":1"#, r#""room":"a","after":"""#];
+    all_refused("presence", ErrorCode::BadRequest, &fields);
 }
 
 #[test]
@@ -372,14 +495,6 @@ fn depth_anywhere_else_costs_no_stack() {
     assert!(read(&"{\"type\":".repeat(1_000_000)).is_err());
 }
 
-#[test]
-fn brackets_and_quotes_inside_strings_are_no_levels() {
-    assert_eq!(depth(r#""[[[""#), 0);
-    assert_eq!(depth(r#"["\"[","\\",["\\\"["]]"#), 2);
-    assert_eq!(depth("1"), 0);
-    assert_eq!(depth(r#"{"{":[]}"#), 2);
-}
-
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in ".{0,200}") {
@@ -401,13 +516,17 @@ proptest! {
     fn any_wrong_value_in_any_field_still_gets_one_answer_by_name(
         field in prop::sample::select(vec![
             "to", "body", "qos", "notify", "users", "room", "subscribe", "stream", "epoch", "offset",
+            "rooms", "since", "echo", "after",
         ]),
         value in prop::sample::select(vec!["null", "1", "[]", "{}", "\"x\"", "true", "[[\"\"]]"]),
         kind in prop::sample::select(vec!["send", "presence", "join", "ack", "auth", "nonsense"]),
     ) {
         let text = format!(r#"{{"type":"{kind}","{field}":{value},"id":"the id"}}"#);
         match read(&text) {
-            Ok(Request::Presence { id, .. }) => prop_assert_eq!(id, "the id"),
+            Ok(Request::Presence { id, .. } | Request::RoomPresence { id, .. }) => {
+                prop_assert_eq!(id, "the id");
+            }
+            Ok(Request::Join(join)) => prop_assert_eq!(join.id, "the id"),
             Err(Refusal::Failed { id, .. }) => prop_assert_eq!(id, "the id"),
             other => prop_assert!(false, "{}: {:?}", text, other),
         }

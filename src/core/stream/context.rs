@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::configuration::{ConfigId, Holder};
 use super::log::LogLimits;
+use super::position::Position;
 use super::replay::Resumed;
+use super::snapshot::SnapshotEntry;
 use crate::core::consent::Consents;
 use crate::core::peer::{Answer, Outcome, Request};
 use crate::core::view::{Member, View};
@@ -17,10 +19,23 @@ pub struct StreamConfig {
     pub replicas: usize,
     /// Fewer holders than this refuse to append.
     pub min_copies: usize,
-    /// Bounds of one log.
-    pub limits: LogLimits,
+    /// Bounds of an inbox.
+    pub inboxes: LogLimits,
+    /// Bounds of a room. What is not acked there is on its way to a node with members.
+    pub rooms: LogLimits,
     /// Bytes of all logs of the shard; past it nothing is appended.
     pub shard_bytes_max: usize,
+}
+
+impl StreamConfig {
+    /// The bounds of one log.
+    #[must_use]
+    pub fn limits(&self, key: &StreamKey) -> &LogLimits {
+        match key {
+            StreamKey::Inbox(_) => &self.inboxes,
+            StreamKey::Room(_) => &self.rooms,
+        }
+    }
 }
 
 /// What the rest of the node knows at this moment.
@@ -141,6 +156,7 @@ pub enum About {
     /// Whether copies may go.
     Offer(Vec<(StreamKey, ConfigId, u64)>),
 }
+
 /// Where a session starts, as its owner says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subscription {
@@ -150,4 +166,17 @@ pub enum Subscription {
     Busy,
     /// Here.
     From(Box<Resumed>),
+}
+
+/// Some of what stands behind a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// What the position means in this log.
+    pub position: Position,
+    /// Whether everything behind it is there.
+    pub recovered: bool,
+    /// In their order, of the epoch of [`Self::upto`].
+    pub entries: Vec<SnapshotEntry>,
+    /// Nothing before that is missing now.
+    pub upto: Position,
 }

@@ -60,6 +60,8 @@ pub(super) struct Owner<T> {
     pub waiters: VecDeque<Waiter<T>>,
     /// Whose copy is on its way here, to be merged.
     pub pulling: Option<Holder>,
+    /// From then on everybody who takes from the stream is known here.
+    pub complete_at: Duration,
 }
 
 /// Who waits for an operation to be committed.
@@ -169,6 +171,7 @@ impl<T> Owner<T> {
             appended: VecDeque::new(),
             waiters: VecDeque::new(),
             pulling: None,
+            complete_at: Duration::ZERO,
         }
     }
 

@@ -105,7 +105,7 @@ impl<T> Streams<T> {
                     }
                 }
                 Operation::Ack(position) => {
-                    copy.log.ack(position, &ctx.config.limits);
+                    copy.log.ack(position, ctx.config.limits(key));
                 }
             }
             copy.seq = seq;

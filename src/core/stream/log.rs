@@ -65,10 +65,14 @@ pub struct Entry {
 /// Bounds of a log. A hand-over or a merge may exceed all but the ages: what was accepted is kept.
 #[derive(Debug, Clone, Copy)]
 pub struct LogLimits {
-    /// Entries that are not acked; as many acked ones may be kept beside them.
+    /// Entries that are not acked.
     pub entries_max: usize,
-    /// Bytes of entries that are not acked, and of those that are.
+    /// Bytes of entries that are not acked.
     pub bytes_max: usize,
+    /// Acked entries that are kept beside them.
+    pub kept_entries_max: usize,
+    /// Bytes of those.
+    pub kept_bytes_max: usize,
     /// An entry leaves at this age, acked or not.
     pub age_max: Duration,
     /// Messages that are recognised when they are repeated. Younger ones are never forgotten for
@@ -387,7 +391,8 @@ impl Log {
     /// Lets the oldest acked entries go until the others of them are within bounds.
     fn evict(&mut self, limits: &LogLimits) {
         let mut index = 0;
-        while self.kept.entries > limits.entries_max || self.kept.bytes > limits.bytes_max {
+        while self.kept.entries > limits.kept_entries_max || self.kept.bytes > limits.kept_bytes_max
+        {
             while !self.entries[index].acked {
                 index += 1;
             }

@@ -5,6 +5,8 @@ use crate::core::stream::{Resume, Resumed};
 const LIMITS: LogLimits = LogLimits {
     entries_max: 4,
     bytes_max: 100,
+    kept_entries_max: 4,
+    kept_bytes_max: 100,
     age_max: Duration::from_secs(100),
     seen_max: 10,
     seen_age: Duration::from_secs(20),

@@ -10,6 +10,8 @@ use crate::core::stream::{LogLimits, Resume};
 const WIDE: LogLimits = LogLimits {
     entries_max: 1000,
     bytes_max: 1_000_000,
+    kept_entries_max: 1000,
+    kept_bytes_max: 1_000_000,
     age_max: Duration::from_secs(1_000_000),
     seen_max: 1000,
     seen_age: Duration::from_secs(1_000_000),
@@ -163,6 +165,7 @@ fn merged_epochs_are_bounded_too() {
 fn what_the_loser_no_longer_has_is_not_promised_to_anybody() {
     let narrow = LogLimits {
         entries_max: 1,
+        kept_entries_max: 1,
         ..WIDE
     };
     let (mut winner, mut loser) = split(&["a"], &["x", "y"]);
@@ -309,6 +312,7 @@ proptest! {
     ) {
         let narrow = LogLimits {
             entries_max: 5,
+            kept_entries_max: 5,
             age_max: Duration::from_secs(40),
             ..WIDE
         };

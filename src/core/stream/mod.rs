@@ -25,7 +25,7 @@ mod takeover;
 mod upkeep;
 
 pub use self::configuration::{ConfigId, Holder};
-pub use self::context::{About, Context, Output, Room, StreamConfig, Subscription};
+pub use self::context::{About, Context, History, Output, Room, StreamConfig, Subscription};
 pub use self::ids::{MessageKey, Seen};
 pub use self::log::{Appended, Entry, Full, Log, LogLimits, Message};
 pub use self::position::{Epoch, InvalidEpoch, Position};

@@ -37,7 +37,7 @@ impl Resumed {
         Self {
             position: nothing_yet,
             recovered: match resume {
-                Resume::Fresh => None,
+                Resume::Fresh | Resume::Now => None,
                 Resume::At(position) => Some(position == nothing_yet),
                 Resume::Unknown => Some(false),
             },
@@ -116,6 +116,12 @@ impl Log {
                 recovered: None,
                 beyond: None,
                 unacked_only: true,
+            },
+            Resume::Now => Resumed {
+                position: self.tip(),
+                recovered: None,
+                beyond: None,
+                unacked_only: false,
             },
             Resume::At(position) => {
                 let Resolved {

@@ -15,6 +15,8 @@ pub enum Resume {
     Fresh,
     /// Behind this position, which a log may know or not.
     At(Position),
+    /// It wants what comes from now on.
+    Now,
     /// It gave a position whose epoch is none of ours, so no log knows it.
     Unknown,
 }
@@ -34,7 +36,7 @@ impl Resume {
     pub fn position(self) -> Option<Position> {
         match self {
             Self::At(position) => Some(position),
-            Self::Fresh | Self::Unknown => None,
+            Self::Fresh | Self::Now | Self::Unknown => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::configuration::Holder;
-use super::context::{About, Context, Output, Subscription};
+use super::context::{About, Context, History, Output, Subscription};
 use super::copy::{Copy, Owner, Role, Stream, Waiter, copies};
 use super::ids::MessageKey;
 use super::log::{Log, Message};
@@ -21,6 +21,7 @@ use super::position::{Epoch, Position};
 use super::replay::Resumed;
 use super::resume::Resume;
 use super::snapshot::SnapshotEntry;
+use crate::core::feed::Feed;
 use crate::core::map::{Map, Set};
 use crate::core::peer::{Answer, Operation, Outcome, Request};
 use crate::core::view::Member;
@@ -211,9 +212,15 @@ impl<T> Streams<T> {
             return Err(Outcome::InboxFull);
         }
         let bytes = message.size();
-        let limits = &ctx.config.limits;
+        let limits = ctx.config.limits(key);
         let Ok(offset) = copy.log.append_new(ctx.now, (id, message), limits) else {
-            return Err(Outcome::InboxFull);
+            // Members of a room ack nothing, and only have to be reached.
+            let waits = key.is_room();
+            return Err(if waits {
+                Outcome::Busy
+            } else {
+                Outcome::InboxFull
+            });
         };
         owner.appended.push_back((copy.seq + 1, offset));
         let entry = copy.log.last().map(|e| SnapshotEntry::new(ctx.now, e));
@@ -245,7 +252,7 @@ impl<T> Streams<T> {
     /// The user has everything up to a position.
     pub fn ack(&mut self, ctx: &Context<'_>, key: &StreamKey, position: Position) {
         self.refresh(ctx, key);
-        let limits = ctx.config.limits;
+        let limits = ctx.config.limits(key);
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
@@ -262,7 +269,7 @@ impl<T> Streams<T> {
         let before = copy.log.acked();
         // Before they may be evicted.
         let noticed: Vec<_> = copy.log.noticed_by(position);
-        let news = copy.log.ack(position, &limits);
+        let news = copy.log.ack(position, limits);
         if news.is_empty() && copy.log.acked() == before {
             return;
         }
@@ -295,11 +302,77 @@ impl<T> Streams<T> {
             None => Subscription::Busy,
             Some(stream) => match (&stream.role, &stream.copy) {
                 (Role::Owner(owner), Some(copy)) if owner.serving => {
-                    Subscription::From(Box::new(copy.log.resume(resume)))
+                    let mut resumed = copy.log.resume(resume);
+                    if resume == Resume::Now {
+                        // What is not committed yet is still to come.
+                        resumed.position.offset = owner.visible;
+                    }
+                    Subscription::From(Box::new(resumed))
                 }
                 _ => Subscription::Busy,
             },
         }
+    }
+
+    /// What stands behind a position: entries of about `bytes_max` bytes, one at least if there is
+    /// one.
+    ///
+    /// # Errors
+    /// [`Outcome::NotOwner`] and [`Outcome::Busy`].
+    pub fn history(
+        &mut self,
+        ctx: &Context<'_>,
+        key: &StreamKey,
+        resume: Resume,
+        bytes_max: usize,
+    ) -> Result<History, Outcome> {
+        let resumed = match self.subscribe(ctx, key, resume) {
+            Subscription::From(resumed) => resumed,
+            Subscription::Busy => return Err(Outcome::Busy),
+            Subscription::NotOwner => return Err(Outcome::NotOwner),
+        };
+        let mut history = History {
+            position: resumed.position,
+            recovered: resumed.recovered.unwrap_or(true),
+            upto: resumed.position,
+            entries: Vec::new(),
+        };
+        if let Some((log, visible)) = self.shown(key) {
+            let mut feed = Feed::new(&resumed, Some(log));
+            for entry in feed.next(log, visible, bytes_max) {
+                history.upto.offset = entry.offset;
+                history.entries.push(SnapshotEntry::new(ctx.now, entry));
+            }
+            history.upto.offset = history.upto.offset.max(feed.cursor());
+        }
+        Ok(history)
+    }
+
+    /// Every node with members has everything of a room up to that offset: it is history from now on,
+    /// and may go when there is too much of it. Says whether that could be done, or there was nothing
+    /// to do.
+    ///
+    /// Just after a take-over it is not known yet which nodes have members.
+    pub fn delivered(&mut self, ctx: &Context<'_>, key: &StreamKey, upto: u64) -> bool {
+        let Some((copy, owner)) = self.owned_mut(key) else {
+            return true;
+        };
+        if copy.log.acked() >= upto.min(owner.visible) {
+            return true;
+        }
+        if ctx.now < owner.complete_at {
+            return false;
+        }
+        let epoch = copy.log.tip().epoch;
+        self.ack(
+            ctx,
+            key,
+            Position {
+                epoch,
+                offset: upto,
+            },
+        );
+        true
     }
 
     /// The log of a stream that is served here, and the last offset of it that may be shown.

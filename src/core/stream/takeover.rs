@@ -1,5 +1,7 @@
 //! Becoming the owner of what others have: copies are offered, pulled, and become one.
 
+use std::time::Duration;
+
 use super::configuration::Holder;
 use super::context::{About, Context};
 use super::copy::{Copy, Held, OfferState, Offered, Role, Stream, Taking};
@@ -12,6 +14,9 @@ use crate::id::StreamKey;
 /// Copies of a shard that are on their way here at a time: each may have a mebibyte or more, and all
 /// have to come within a request's time. A guess.
 const PULLS_MAX: usize = 8;
+/// After a take-over every node that takes from a stream has registered within this time. Twice what it
+/// takes until all know of a death, about.
+const COMPLETE_AFTER: Duration = Duration::from_secs(3);
 
 impl<T> Streams<T> {
     /// A member has said what it holds of the keys that should be this node's. To be called before
@@ -215,6 +220,9 @@ impl<T> Streams<T> {
             }
         };
         self.open(ctx, key, log, number);
+        if let Some(owner) = self.owner_mut(key) {
+            owner.complete_at = ctx.now + COMPLETE_AFTER;
+        }
     }
 
     /// Another node is first again. What was pulled is still where it came from.

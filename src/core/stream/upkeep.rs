@@ -154,10 +154,11 @@ impl<T> Streams<T> {
             let Some(copy) = &mut stream.copy else {
                 return true;
             };
-            let expired = copy.log.expire(ctx.now, &ctx.config.limits);
+            let limits = ctx.config.limits(key);
+            let expired = copy.log.expire(ctx.now, limits);
             bytes += copy.log.size().1;
             let log = &copy.log;
-            let needed = !log.is_empty() || log.remembers_loss(ctx.now, &ctx.config.limits);
+            let needed = !log.is_empty() || log.remembers_loss(ctx.now, limits);
             match &stream.role {
                 Role::Owner(owner) => {
                     lost += expired;

@@ -1,0 +1,232 @@
+use super::*;
+use crate::core::stream::Epoch;
+
+type TestRooms = Rooms<char, &'static str>;
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).unwrap()
+}
+
+fn lobby() -> RoomName {
+    RoomName::new("lobby").unwrap()
+}
+
+fn at(offset: u64) -> Position {
+    Position {
+        epoch: Epoch::ROOT,
+        offset,
+    }
+}
+
+fn holder(name: &str) -> Option<(NodeId, Generation)> {
+    Some((NodeId::new(name).unwrap(), Generation(1)))
+}
+
+/// A room that this node owns.
+fn rooms() -> TestRooms {
+    TestRooms::default()
+}
+
+fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -> bool {
+    let handle = char::from_digit(u32::try_from(number).unwrap(), 10).unwrap();
+    let member = (SessionId(number), handle, &user(name));
+    let first = rooms.join(&lobby(), member, since, "join");
+    let owned_here = [None, holder("n2")];
+    rooms.get_mut(&lobby()).unwrap().aim(&owned_here);
+    first
+}
+
+fn advance(rooms: &mut TestRooms, live: Option<Position>) -> Vec<Step<&'static str>> {
+    rooms.get_mut(&lobby()).unwrap().advance(live, |_| true)
+}
+
+fn wanting(rooms: &TestRooms, offset: u64) -> String {
+    let room = rooms.get(&lobby()).unwrap();
+    room.wanting(at(offset))
+        .map(|(handle, _)| *handle)
+        .collect()
+}
+
+#[test]
+fn a_member_is_in_once_the_node_is_subscribed() {
+    let mut rooms = rooms();
+    assert!(join(&mut rooms, 1, "a", None), "the first one");
+    assert!(!join(&mut rooms, 2, "b", None));
+    assert_eq!(advance(&mut rooms, None), []);
+    assert_eq!(wanting(&rooms, 8), "");
+    let both = [Step::Joined("join", at(7)), Step::Joined("join", at(7))];
+    assert_eq!(advance(&mut rooms, Some(at(7))), both);
+    assert_eq!(wanting(&rooms, 8), "12");
+    assert_eq!(advance(&mut rooms, Some(at(7))), []);
+}
+
+#[test]
+fn a_member_catches_up_page_by_page_and_misses_and_repeats_nothing() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", Some(Resume::At(at(2))));
+    let fetch = |offset| [Step::Fetch(SessionId(1), Resume::At(at(offset)))];
+    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(2));
+    assert_eq!(advance(&mut rooms, Some(at(9))), [], "one page at a time");
+    rooms.get_mut(&lobby()).unwrap().not_fetched(SessionId(1));
+    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(2));
+    let mut fetched = |upto, live| {
+        let room = rooms.get_mut(&lobby()).unwrap();
+        room.fetched(SessionId(1), at(upto), Some(at(live)))
+    };
+    assert_eq!(fetched(5, 9), Some(('1', Some("join"))));
+    assert_eq!(fetched(6, 9), None, "nothing was asked for");
+    assert_eq!(wanting(&rooms, 10), "", "it is not that far");
+    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(5));
+    let room = rooms.get_mut(&lobby()).unwrap();
+    let last = room.fetched(SessionId(1), at(11), Some(at(10)));
+    assert_eq!(last, Some(('1', None)));
+    assert_eq!(wanting(&rooms, 11), "", "it has had that");
+    assert_eq!(wanting(&rooms, 12), "1");
+    assert!(rooms.get(&lobby()).unwrap().is_settled() || !rooms.take_restless().is_empty());
+}
+
+#[test]
+fn a_page_of_another_epoch_is_not_the_end_of_catching_up() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", Some(Resume::Unknown));
+    advance(&mut rooms, Some(at(1)));
+    let node = NodeId::new("n1").unwrap();
+    let epoch = Epoch::opened(2, &node, Generation(1));
+    let room = rooms.get_mut(&lobby()).unwrap();
+    let elsewhere = Position { epoch, offset: 5 };
+    room.fetched(SessionId(1), elsewhere, Some(at(1)));
+    let live = room.advance(Some(at(1)), |_| true);
+    assert_eq!(live, [Step::Fetch(SessionId(1), Resume::At(elsewhere))]);
+}
+
+#[test]
+fn a_slow_reader_gets_no_more_history_until_it_has_read() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
+    advance(&mut rooms, Some(at(9)));
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.fetched(SessionId(1), at(5), Some(at(9)));
+    assert_eq!(room.advance(Some(at(9)), |_| false), []);
+    assert_eq!(room.advance(Some(at(9)), |_| true).len(), 1);
+}
+
+#[test]
+fn a_join_waits_until_another_owner_knows_the_user() {
+    let mut rooms = TestRooms::default();
+    let member = (SessionId(1), '1', &user("a"));
+    rooms.join(&lobby(), member, None, "join");
+    let room = rooms.get_mut(&lobby()).unwrap();
+    assert_eq!(
+        room.advance(Some(at(1)), |_| true),
+        [],
+        "nobody knows the owner"
+    );
+    room.aim(&[holder("n1"), holder("n2")]);
+    let updates = room.updates();
+    let to: Vec<_> = updates.iter().map(|update| update.to.as_str()).collect();
+    assert_eq!(to, ["n1", "n2"]);
+    assert!(updates.iter().all(|u| u.whole && u.users == [user("a")]));
+    assert_eq!(room.standing(&user("a")), Standing::Came);
+    let n = |name: &str| NodeId::new(name).unwrap();
+    room.update_answered(&n("n2"), updates[1].number, true);
+    assert_eq!(room.advance(Some(at(1)), |_| true), []);
+    room.update_answered(&n("n1"), updates[0].number, true);
+    let step = [Step::Joined("join", at(1))];
+    assert_eq!(room.advance(Some(at(1)), |_| true), step);
+    assert_eq!(room.standing(&user("a")), Standing::There);
+    assert!(room.is_settled());
+}
+
+#[test]
+fn changes_wait_for_the_last_update_and_go_together() {
+    let mut rooms = TestRooms::default();
+    let add = |rooms: &mut TestRooms, number, name: &str| {
+        rooms.join(
+            &lobby(),
+            (SessionId(number), 'x', &user(name)),
+            None,
+            "join",
+        );
+    };
+    let n1 = NodeId::new("n1").unwrap();
+    add(&mut rooms, 1, "a");
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.aim(&[holder("n1")]);
+    let first = room.updates();
+    assert_eq!(first.len(), 1);
+    add(&mut rooms, 2, "b");
+    add(&mut rooms, 3, "b");
+    rooms.leave(&lobby(), SessionId(1), true);
+    rooms.leave(&lobby(), SessionId(3), true);
+    let room = rooms.get_mut(&lobby()).unwrap();
+    assert!(room.updates().is_empty(), "one at a time");
+    room.update_answered(&n1, first[0].number + 1, true);
+    assert!(room.updates().is_empty(), "that was none");
+    room.update_answered(&n1, first[0].number, true);
+    let next = room.updates();
+    assert!(!next[0].whole);
+    let mut users = next[0].users.clone();
+    users.sort();
+    assert_eq!(users, [user("a"), user("b")]);
+    assert_eq!(room.standing(&user("a")), Standing::Left);
+    assert_eq!(room.standing(&user("b")), Standing::Came);
+    // Nobody knows whether that has arrived: everything again.
+    room.update_answered(&n1, next[0].number, false);
+    let again = room.updates();
+    assert!(again[0].whole && again[0].users == [user("b")]);
+    room.tell_anew(&n1);
+    assert!(room.updates()[0].whole);
+}
+
+#[test]
+fn another_holder_is_told_everything_and_who_stays_nothing() {
+    let mut rooms = TestRooms::default();
+    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    let room = rooms.get_mut(&lobby()).unwrap();
+    assert!(room.aim(&[holder("n1"), holder("n2")]));
+    for update in room.updates() {
+        room.update_answered(&update.to, update.number, true);
+    }
+    assert!(!room.aim(&[holder("n1"), holder("n2")]));
+    assert!(room.aim(&[holder("n2"), holder("n3")]), "n1 has died");
+    let updates = room.updates();
+    assert_eq!(updates.len(), 1);
+    assert_eq!((updates[0].to.as_str(), updates[0].whole), ("n3", true));
+    let restarted = (NodeId::new("n2").unwrap(), Generation(2));
+    assert!(room.aim(&[Some(restarted), holder("n3")]));
+    assert_eq!(room.updates().len(), 1);
+}
+
+#[test]
+fn a_room_is_forgotten_when_all_have_left_and_all_know() {
+    let mut rooms = TestRooms::default();
+    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    rooms.get_mut(&lobby()).unwrap().aim(&[holder("n1")]);
+    let left = rooms.leave(&lobby(), SessionId(1), false);
+    let (empty, last_of_user) = (true, true);
+    assert_eq!(
+        left,
+        Some(Left {
+            empty,
+            last_of_user
+        })
+    );
+    assert_eq!(rooms.leave(&lobby(), SessionId(1), false), None);
+    rooms.forget_if_empty(&lobby());
+    let room = rooms.get_mut(&lobby()).unwrap();
+    let update = room.updates().remove(0);
+    assert!(update.users.is_empty());
+    room.update_answered(&update.to, update.number, true);
+    rooms.forget_if_empty(&lobby());
+    assert!(rooms.get(&lobby()).is_none());
+}
+
+#[test]
+fn a_join_that_waits_too_long_is_given_up() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", None);
+    let room = rooms.get_mut(&lobby()).unwrap();
+    assert!(room.late(|_| false).is_empty());
+    assert_eq!(room.late(|_| true), [('1', "join")]);
+    assert!(room.late(|_| true).is_empty());
+}

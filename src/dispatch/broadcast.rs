@@ -1,0 +1,56 @@
+//! Messages to everyone: one copy to each node, which gives it to all its sessions.
+
+use bytes::Bytes;
+
+use super::shard::Subscriber;
+use super::{Dispatch, locked};
+use crate::core::frame;
+use crate::core::peer::{Broadcast, Request};
+use crate::core::protocol::Send;
+use crate::core::protocol::reply;
+use crate::id::UserId;
+
+impl Dispatch {
+    /// A message for every session of the cluster. Nobody knows whom it reaches.
+    pub(super) fn broadcast(&self, from: &UserId, send: &Send<'_>) {
+        let broadcast = Broadcast {
+            from: from.clone(),
+            id: Box::from(&*send.id),
+            body: Bytes::copy_from_slice(send.body.as_bytes()),
+            ts_ms: self.clock.unix_ms(),
+        };
+        for link in self.topology.load().links() {
+            let request = Request::Broadcast(broadcast.clone());
+            let pushed = link.is_connected() && {
+                self.counters.forwarded.add();
+                link.push(request, None, self.deadline()).is_ok()
+            };
+            if !pushed {
+                self.counters.peer_queue_full.add();
+            }
+        }
+        self.take_broadcast(&broadcast);
+    }
+
+    /// Gives a message to every session of this node that may be given any.
+    pub(super) fn take_broadcast(&self, broadcast: &Broadcast) {
+        let frame = frame::encode::text(&reply::message(&reply::Message {
+            position: None,
+            id: &broadcast.id,
+            from: &broadcast.from,
+            to: None,
+            // Checked wherever a message comes from.
+            body: std::str::from_utf8(&broadcast.body).unwrap_or_default(),
+            ts: broadcast.ts_ms,
+        }));
+        for shard in &self.shards {
+            let shard = locked(shard);
+            let sessions = shard.directory.sessions();
+            let sessions = sessions.filter_map(Subscriber::session);
+            let taken = sessions
+                .filter(|session| !session.is_raw() && session.push(frame.clone()))
+                .count();
+            self.counters.messages_out.add_many(taken as u64);
+        }
+    }
+}

@@ -1,0 +1,647 @@
+//! Rooms: the sessions of this node that are in them, and what the holders are told of that.
+//!
+//! As everything by key it happens under the lock of the key's shard: that of the room.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::feeding::{FEED_BYTES, kept_frame};
+use super::shard::{Shard, Subscriber};
+use super::{Dispatch, Origin, Session, Topology, locked};
+use crate::core::frame;
+use crate::core::peer::{Answer, Envelope, Outcome, Request};
+use crate::core::protocol::reply;
+use crate::core::protocol::request::Join;
+use crate::core::rooms::{Left, Room, Rooms, Step};
+use crate::core::roster::{Change, RosterPage, Standing};
+use crate::core::stream::{Context, History, Message, Position, Resume};
+use crate::core::telling::Update;
+use crate::error::ErrorCode;
+use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
+
+/// The subscriber that stands for all members at a node. Ids of sessions are below.
+const MEMBERS: SessionId = SessionId(u64::MAX);
+/// What is fetched at a time for a member that catches up, in bytes.
+const HISTORY_BYTES: usize = 64 * 1024;
+
+/// Users of a room that are named at a time.
+pub(super) const ROSTER_MAX: usize = 1000;
+
+/// The members of rooms at this node.
+pub(super) type LocalRooms = Rooms<Arc<Session>, Ticket>;
+
+/// A `join`, on its way to its answer.
+#[derive(Debug)]
+struct JoinRequest {
+    session: Arc<Session>,
+    id: Box<str>,
+    /// The answer is about one room, not a list.
+    single: bool,
+    rooms: Vec<RoomName>,
+    deadline: Instant,
+    outcomes: Mutex<Vec<Option<Joined>>>,
+}
+
+type Joined = Result<(Position, Option<bool>), ErrorCode>;
+
+/// One room of a `join`. If it is dropped before it is settled nobody knows what became of it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    request: Arc<JoinRequest>,
+    index: usize,
+}
+
+impl Ticket {
+    fn settle(&self, outcome: Joined) {
+        let JoinRequest {
+            session, id, rooms, ..
+        } = &*self.request;
+        let mut outcomes = locked(&self.request.outcomes);
+        if outcomes[self.index].is_some() {
+            return;
+        }
+        outcomes[self.index] = Some(outcome);
+        let done: Vec<_> = rooms
+            .iter()
+            .zip(outcomes.iter())
+            .filter_map(|(room, outcome)| outcome.map(|outcome| (room, outcome)))
+            .collect();
+        if done.len() < rooms.len() {
+            return;
+        }
+        session.push_text(&match done[..] {
+            [(_, Ok((position, recovered)))] if self.request.single => {
+                reply::joined(id, position, recovered)
+            }
+            [(_, Err(code))] if self.request.single => reply::failed(id, code, code.message()),
+            _ => reply::joined_all(id, &done),
+        });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.settle(Err(ErrorCode::Unknown));
+    }
+}
+
+/// Gives members of a room a frame with a message; says how many took it.
+fn hand_out<'a>(
+    members: impl Iterator<Item = (&'a Arc<Session>, &'a UserId)>,
+    (from, id): (&UserId, &str),
+    frame: &Bytes,
+) -> u64 {
+    let hand = |(session, user): (&Arc<Session>, &UserId)| {
+        let muted = user == from && session.is_muted(id);
+        u64::from(!muted && session.push(frame.clone()))
+    };
+    members.map(hand).sum()
+}
+
+/// Gives the members of a room here a message that is not kept; says how many took it.
+pub(super) fn hand_over(rooms: &LocalRooms, envelope: &Envelope) -> u64 {
+    let StreamKey::Room(name) = &envelope.to else {
+        return 0;
+    };
+    let Some(room) = rooms.get(name) else {
+        return 0;
+    };
+    let message = (&envelope.from, &*envelope.id);
+    hand_out(room.live(), message, &super::message_frame(envelope))
+}
+
+/// Gives the members of a room here a message of its stream; says how many took it.
+pub(super) fn hand_entry(
+    rooms: &LocalRooms,
+    key: &StreamKey,
+    message: &Message,
+    at: Position,
+) -> u64 {
+    let StreamKey::Room(name) = key else { return 0 };
+    let Some(room) = rooms.get(name) else {
+        return 0;
+    };
+    let frame = kept_frame(key, message, at);
+    hand_out(room.wanting(at), (&message.from, &*message.id), &frame)
+}
+
+impl Dispatch {
+    // ---- what clients want ---------------------------------------------------------------------
+
+    /// A client wants to be in some rooms. The answer goes to its outbox, now or later.
+    pub fn join_rooms(&self, session: &Arc<Session>, join: Join<'_>) {
+        let max = self.config.rooms.per_session_max;
+        let rooms: Vec<RoomName> = join.rooms.iter().map(|join| join.room.clone()).collect();
+        if !session.enter(&rooms, max) {
+            let message = format!("at most {max} rooms in one session");
+            session.push_text(&reply::failed(&join.id, ErrorCode::NotAllowed, &message));
+            return;
+        }
+        let request = Arc::new(JoinRequest {
+            session: Arc::clone(session),
+            id: Box::from(&*join.id),
+            single: join.single,
+            outcomes: Mutex::new(vec![None; rooms.len()]),
+            rooms,
+            deadline: self.deadline(),
+        });
+        for (index, join) in join.rooms.into_iter().enumerate() {
+            let ticket = Ticket {
+                request: Arc::clone(&request),
+                index,
+            };
+            self.join_room(session, &join.room, join.since, ticket);
+        }
+    }
+
+    fn join_room(
+        &self,
+        session: &Arc<Session>,
+        room: &RoomName,
+        since: Option<Resume>,
+        ticket: Ticket,
+    ) {
+        let key = StreamKey::Room(room.clone());
+        self.with_shard(&key, |shard, ctx, topology| {
+            if session.is_gone() {
+                return;
+            }
+            let member = (session.id(), Arc::clone(session), session.user());
+            let was_there = (shard.rooms.get(room)).is_some_and(|r| r.has(session.user()));
+            if shard.rooms.join(room, member, since, ticket) {
+                self.subscribe_members(shard, ctx, topology, &key);
+                self.aim(shard, ctx, room);
+            }
+            if !was_there {
+                self.count_here(shard, ctx, topology, room, session.user());
+            }
+            self.settle_room(shard, ctx, topology, room);
+        });
+    }
+
+    /// The first member is here: this node takes what comes.
+    fn subscribe_members(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        key: &StreamKey,
+    ) {
+        let owner = topology.owner_elsewhere(key.as_str());
+        let owner = owner.map(|member| member.id.clone());
+        let began = (MEMBERS, self.clock.unix_ms());
+        let resume = Some(Resume::Now);
+        let registration = (shard.directory).open(key, began, Subscriber::Members, owner, resume);
+        match registration {
+            Some(registration) => {
+                self.ask_registration(&mut shard.directory, topology, registration);
+            }
+            None => self.subscribe(shard, ctx, topology, key),
+        }
+    }
+
+    /// A client does not want to be in a room any more.
+    pub fn leave_room(&self, session: &Arc<Session>, id: &str, room: &RoomName) {
+        if session.leave(room) {
+            self.remove_member(session, room, true);
+        }
+        session.push_text(&reply::left(id));
+    }
+
+    /// The session has ended.
+    pub(super) fn leave_all(&self, session: &Session) {
+        for room in session.take_rooms() {
+            self.remove_member(session, &room, false);
+        }
+    }
+
+    fn remove_member(&self, session: &Session, room: &RoomName, at_will: bool) {
+        self.with_shard(&StreamKey::Room(room.clone()), |shard, ctx, topology| {
+            self.remove_member_in(shard, ctx, topology, (session, at_will), room);
+            self.settle_room(shard, ctx, topology, room);
+        });
+    }
+
+    fn remove_member_in(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        (session, at_will): (&Session, bool),
+        room: &RoomName,
+    ) {
+        let Some(Left {
+            empty,
+            last_of_user,
+        }) = shard.rooms.leave(room, session.id(), at_will)
+        else {
+            return;
+        };
+        if last_of_user {
+            self.count_here(shard, ctx, topology, room, session.user());
+        }
+        let key = StreamKey::Room(room.clone());
+        if empty && let Some(registration) = shard.directory.close(&key, MEMBERS) {
+            self.take_back(topology, registration);
+        }
+    }
+
+    // ---- those who are not live ----------------------------------------------------------------
+
+    /// Does for a room what can be done: tells the holders, lets members in, fetches what they have
+    /// missed.
+    pub(super) fn settle_room(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        room: &RoomName,
+    ) {
+        self.tell_holders(shard, topology, room);
+        let key = StreamKey::Room(room.clone());
+        let mut progress = true;
+        while std::mem::take(&mut progress) {
+            let live = shard.directory.live_position(&key);
+            let has_room = |session: &Arc<Session>| session.outbox().bytes() < FEED_BYTES;
+            let Some(known) = shard.rooms.get_mut(room) else {
+                return;
+            };
+            for step in known.advance(live, has_room) {
+                match step {
+                    Step::Joined(ticket, position) => ticket.settle(Ok((position, None))),
+                    Step::Fetch(session, resume) => {
+                        progress |= self.fetch(shard, ctx, topology, &key, (session, resume));
+                    }
+                }
+            }
+        }
+        if !shard.rooms.get(room).is_some_and(Room::is_settled) {
+            shard.rooms.unsettled(room);
+        }
+        shard.rooms.forget_if_empty(room);
+    }
+
+    /// Fetches what a member has missed; says whether it has it already.
+    fn fetch(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        key: &StreamKey,
+        (session, resume): (SessionId, Resume),
+    ) -> bool {
+        let Some(owner) = topology.owner_elsewhere(key.as_str()) else {
+            let history = shard.streams.history(ctx, key, resume, HISTORY_BYTES);
+            let there = history.is_ok();
+            self.take_history(shard, key, session, history.ok());
+            return there;
+        };
+        let request = Request::History {
+            key: key.clone(),
+            at: resume.position(),
+        };
+        let origin = Origin::History {
+            key: key.clone(),
+            session,
+        };
+        let link = topology.link(&owner.id);
+        let asked = link.is_some_and(|link| {
+            link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
+        });
+        if !asked {
+            self.take_history(shard, key, session, None);
+        }
+        false
+    }
+
+    /// The owner has answered, or did not.
+    pub(super) fn history_answered(
+        &self,
+        key: &StreamKey,
+        session: SessionId,
+        history: Option<History>,
+    ) {
+        self.with_shard(key, |shard, ctx, topology| {
+            let there = history.is_some();
+            self.take_history(shard, key, session, history);
+            if let (StreamKey::Room(room), true) = (key, there) {
+                self.settle_room(shard, ctx, topology, room);
+            }
+        });
+    }
+
+    fn take_history(
+        &self,
+        shard: &mut Shard,
+        key: &StreamKey,
+        session: SessionId,
+        history: Option<History>,
+    ) {
+        let StreamKey::Room(name) = key else { return };
+        let live = shard.directory.live_position(key);
+        let Some(room) = shard.rooms.get_mut(name) else {
+            return;
+        };
+        let Some(history) = history else {
+            room.not_fetched(session);
+            return shard.rooms.unsettled(name);
+        };
+        let Some((session, ticket)) = room.fetched(session, history.upto, live) else {
+            return;
+        };
+        if let Some(ticket) = ticket {
+            ticket.settle(Ok((history.position, Some(history.recovered))));
+        }
+        let epoch = history.upto.epoch;
+        for entry in history.entries {
+            let offset = entry.offset;
+            let frame = kept_frame(key, &entry.message, Position { epoch, offset });
+            let taken = session.push(frame);
+            self.counters.messages_out.add_many(u64::from(taken));
+        }
+    }
+
+    /// What stands in a stream that this node owns behind a position.
+    pub(super) fn give_history(&self, key: &StreamKey, at: Option<Position>) -> (Outcome, Answer) {
+        let resume = at.map_or(Resume::Unknown, Resume::At);
+        let history = self.with_shard(key, |shard, ctx, _| {
+            shard.streams.history(ctx, key, resume, HISTORY_BYTES)
+        });
+        match history {
+            Ok(history) => (Outcome::Done, Answer::History(Box::new(history))),
+            Err(outcome) => (outcome, Answer::None),
+        }
+    }
+
+    // ---- what comes out ------------------------------------------------------------------------
+
+    /// Messages may be missing: the members have to hear of it.
+    pub(super) fn room_has_gap(&self, rooms: &LocalRooms, key: &StreamKey) {
+        let StreamKey::Room(name) = key else { return };
+        let message = format!("messages of the room {name} may be missing");
+        let error = reply::error(ErrorCode::Unknown, &message);
+        for (session, _) in rooms.get(name).into_iter().flat_map(Room::live) {
+            session.push_text(&error);
+        }
+        self.counters.room_gaps.add();
+        tracing::warn!(node = %self.me, room = %name.as_str().escape_debug(),
+            "what comes next in a room is not there any more");
+    }
+
+    // ---- who is there --------------------------------------------------------------------------
+
+    /// The holders of a room, as the view has them.
+    fn aim(&self, shard: &mut Shard, ctx: &Context<'_>, room: &RoomName) {
+        let preferred = ctx.view.preference(room.as_str());
+        let holders: Vec<_> = preferred
+            .take(ctx.config.replicas)
+            .map(|member| (member.id != self.me).then(|| (member.id.clone(), member.generation)))
+            .collect();
+        let Some(known) = shard.rooms.get_mut(room) else {
+            return;
+        };
+        if known.aim(&holders) && self.holds_room(ctx, room) {
+            let users = known.users();
+            (shard.rosters).update(ctx.now, room, &self.me, (true, &users));
+        }
+    }
+
+    fn holds_room(&self, ctx: &Context<'_>, room: &RoomName) -> bool {
+        let mut holders = ctx.view.preference(room.as_str()).take(ctx.config.replicas);
+        ctx.view.ring.is_empty() || holders.any(|member| member.id == self.me)
+    }
+
+    /// A user of this node has come or gone, which counts if it is a holder.
+    fn count_here(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        room: &RoomName,
+        user: &UserId,
+    ) {
+        if !self.holds_room(ctx, room) {
+            return;
+        }
+        let Some(known) = shard.rooms.get_mut(room) else {
+            return;
+        };
+        let users = [(user.clone(), known.standing(user))];
+        let came = (shard.rosters).update(ctx.now, room, &self.me, (false, &users));
+        known.told_if_owner(user);
+        self.announce(shard, ctx, topology, came);
+    }
+
+    fn tell_holders(&self, shard: &mut Shard, topology: &Topology, room: &RoomName) {
+        let Some(known) = shard.rooms.get_mut(room) else {
+            return;
+        };
+        for update in known.updates() {
+            let Update {
+                to,
+                number,
+                whole,
+                users,
+            } = update;
+            let standing = |user: UserId| {
+                let standing = known.standing(&user);
+                (user, standing)
+            };
+            let request = Request::Members {
+                room: room.clone(),
+                whole,
+                users: users.into_iter().map(standing).collect(),
+            };
+            let origin = Origin::Members {
+                room: room.clone(),
+                number,
+            };
+            let link = topology.link(&to).filter(|link| link.is_connected());
+            let deadline = self.clock.now() + self.config.copy_timeout;
+            let told = link.is_some_and(|l| l.push(request, Some(origin), deadline).is_ok());
+            if !told {
+                known.update_answered(&to, number, false);
+            }
+        }
+    }
+
+    /// A holder has been told who is here, or nobody knows.
+    pub(super) fn members_answered(
+        &self,
+        by: &NodeId,
+        room: &RoomName,
+        number: u64,
+        outcome: Outcome,
+    ) {
+        let key = StreamKey::Room(room.clone());
+        self.with_shard(&key, |shard, ctx, topology| {
+            let done = outcome == Outcome::Done;
+            if let Some(known) = shard.rooms.get_mut(room) {
+                known.update_answered(by, number, done);
+            }
+            if done {
+                self.settle_room(shard, ctx, topology, room);
+            } else {
+                shard.rooms.unsettled(room);
+            }
+        });
+    }
+
+    /// A node tells who of its sessions' users is in a room.
+    pub(super) fn take_members(
+        &self,
+        node: &NodeId,
+        room: &RoomName,
+        whole: bool,
+        users: &[(UserId, Standing)],
+    ) {
+        let key = StreamKey::Room(room.clone());
+        self.with_shard(&key, |shard, ctx, topology| {
+            let came = shard.rosters.update(ctx.now, room, node, (whole, users));
+            self.announce(shard, ctx, topology, came);
+        });
+    }
+
+    /// The owner tells the members of its rooms who has come and gone.
+    fn announce(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        changes: Vec<Change>,
+    ) {
+        for change in changes {
+            let key = StreamKey::Room(change.room.clone());
+            if !ctx.is_mine(&key) || !self.config.rooms.announces(change.room.as_str()) {
+                continue;
+            }
+            let Change { room, user, joined } = change;
+            self.tell_members(&shard.rooms, &room, &user, joined);
+            for node in shard.directory.guest_nodes(&key) {
+                let request = Request::Announce {
+                    room: room.clone(),
+                    user: user.clone(),
+                    joined,
+                };
+                let link = topology.link(&node).filter(|link| link.is_connected());
+                if let Some(link) = link
+                    && link.push(request, None, self.deadline()).is_err()
+                {
+                    self.counters.peer_queue_full.add();
+                }
+            }
+        }
+    }
+
+    /// The owner of a room tells who has come or gone.
+    pub(super) fn take_announcement(&self, room: &RoomName, user: &UserId, joined: bool) {
+        let shard = self.shard(&StreamKey::Room(room.clone()));
+        self.tell_members(&shard.rooms, room, user, joined);
+    }
+
+    fn tell_members(&self, rooms: &LocalRooms, room: &RoomName, user: &UserId, joined: bool) {
+        let Some(known) = rooms.get(room) else {
+            return;
+        };
+        let frame = frame::encode::text(&reply::member(room, user, joined));
+        for (session, _) in known.live().filter(|(_, member)| *member != user) {
+            session.push(frame.clone());
+        }
+        self.counters.announcements.add();
+    }
+
+    /// Who is in a room that this node owns; `None` if it does not.
+    pub(super) fn roster_page(
+        &self,
+        room: &RoomName,
+        after: Option<&UserId>,
+        max: u32,
+    ) -> Option<RosterPage> {
+        let key = StreamKey::Room(room.clone());
+        let max = usize::try_from(max).unwrap_or(usize::MAX).min(ROSTER_MAX);
+        self.with_shard(&key, |shard, ctx, _| {
+            (ctx.may_serve(&key)).then(|| shard.rosters.page(room, after, max))
+        })
+    }
+
+    /// A client asks who is in a room. The answer goes to its outbox, now or later.
+    pub fn room_presence(
+        &self,
+        session: &Arc<Session>,
+        id: &str,
+        room: RoomName,
+        after: Option<UserId>,
+    ) {
+        let max = u32::try_from(ROSTER_MAX).unwrap_or(u32::MAX);
+        let origin = Origin::Roster {
+            session: Arc::clone(session),
+            id: Box::from(id),
+            room: room.clone(),
+        };
+        let topology = self.topology.load();
+        let Some(owner) = topology.owner_elsewhere(room.as_str()) else {
+            return match self.roster_page(&room, after.as_ref(), max) {
+                Some(page) => {
+                    self.settle_with(origin, Outcome::Done, Answer::Roster(page), None);
+                }
+                None => self.settle(Some(origin), Outcome::Busy),
+            };
+        };
+        let refused = match topology.link(&owner.id) {
+            None => Some(origin),
+            Some(link) => {
+                let request = Request::Roster { room, after, max };
+                let pushed = link.push(request, Some(origin), self.deadline());
+                pushed.err().and_then(|full| full.0.1)
+            }
+        };
+        self.settle(refused, Outcome::Unreachable);
+    }
+
+    // ---- time and views ------------------------------------------------------------------------
+
+    /// Tries again what could not be done, and announces who has left for certain.
+    pub(super) fn tick_rooms(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
+        let now = self.clock.now();
+        let late = |ticket: &Ticket| ticket.request.deadline <= now;
+        for room in shard.rooms.take_restless() {
+            let late = (shard.rooms.get_mut(&room)).map(|known| known.late(late));
+            for (session, ticket) in late.into_iter().flatten() {
+                ticket.settle(Err(ErrorCode::Unreachable));
+                session.leave(&room);
+                self.remove_member_in(shard, ctx, topology, (&session, false), &room);
+            }
+            self.settle_room(shard, ctx, topology, &room);
+        }
+        let left = shard.rosters.expire(ctx.now);
+        self.announce(shard, ctx, topology, left);
+    }
+
+    /// Brings the rooms of a shard in line with the view.
+    pub(super) fn rooms_on_view(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
+        let alive = |node: &NodeId| *node == self.me || topology.link(node).is_some();
+        shard.rosters.retain_nodes(ctx.now, alive);
+        shard
+            .rosters
+            .retain_rooms(|room| self.holds_room(ctx, room));
+        let rooms: Vec<RoomName> = shard.rooms.names().cloned().collect();
+        for room in rooms {
+            self.aim(shard, ctx, &room);
+            self.settle_room(shard, ctx, topology, &room);
+        }
+    }
+
+    /// That node may have forgotten what this one has told it.
+    pub(super) fn tell_members_anew(&self, shard: &mut Shard, topology: &Topology, node: &NodeId) {
+        let rooms: Vec<RoomName> = shard.rooms.names().cloned().collect();
+        for room in rooms {
+            if let Some(known) = shard.rooms.get_mut(&room) {
+                known.tell_anew(node);
+                self.tell_holders(shard, topology, &room);
+                shard.rooms.unsettled(&room);
+            }
+        }
+    }
+}
