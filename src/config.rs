@@ -7,6 +7,10 @@ use crate::id::NodeId;
 
 mod address;
 mod check;
+mod webhook;
+
+pub(crate) use self::webhook::http_url;
+pub use self::webhook::{Secret, WebhookConfig, WebhookEvent};
 
 /// The configuration of one node. [`Config::new`] fills in the defaults; [`Config::check`] refuses
 /// what cannot work.
@@ -52,6 +56,8 @@ pub struct Config {
     pub min_copies: u8,
     /// The bounds of what is kept for users.
     pub inbox: InboxConfig,
+    /// What is told by webhooks, and where; off unless there is a URL.
+    pub webhook: WebhookConfig,
     /// The failure detector.
     pub gossip: GossipConfig,
     /// Bounds of everything a client or a peer can make grow.
@@ -91,6 +97,7 @@ impl Config {
             replicas: 2,
             min_copies: 1,
             inbox: InboxConfig::default(),
+            webhook: WebhookConfig::default(),
             gossip: GossipConfig::default(),
             limits: Limits::default(),
         }

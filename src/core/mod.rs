@@ -22,3 +22,4 @@ pub mod rate;
 pub mod ring;
 pub mod stream;
 pub mod view;
+pub mod webhook;
