@@ -26,6 +26,7 @@ impl Effective {
             // Writing to a String cannot fail.
             let _ = match value {
                 Some(value) => writeln!(text, "{key} = {value}{place}"),
+                None if key.starts_with("webhook") => writeln!(text, "# {key}: none"),
                 None => writeln!(text, "# {key}: as bound"),
             };
         }
@@ -38,6 +39,7 @@ impl Effective {
             gossip,
             inbox,
             limits,
+            webhook,
             ..
         } = &self.config;
         let config = &self.config;
@@ -48,6 +50,10 @@ impl Effective {
             RedirectLocation::SchemeRelative => "scheme-relative",
             RedirectLocation::Absolute => "absolute",
         };
+        let webhook_secret_file = webhook.secret_file.as_ref();
+        let webhook_events: Vec<String> = (webhook.events.iter())
+            .map(|event| event.as_str().to_owned())
+            .collect();
         let log_format = match self.log_format {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
@@ -82,6 +88,15 @@ impl Effective {
             ("dedupe_window", time(inbox.dedupe_window)),
             ("max_dedupe_ids", Some(number(inbox.dedupe_ids_max))),
             ("max_node_inbox_bytes", Some(number(inbox.node_bytes_max))),
+            ("webhook_url", webhook.url.clone().map(toml::Value::String)),
+            (
+                "webhook_secret_file",
+                webhook_secret_file.and_then(|file| text(&file.display())),
+            ),
+            ("webhook_events", list(&webhook_events)),
+            ("webhook_queue_bytes", Some(number(webhook.queue_bytes_max))),
+            ("webhook_timeout", time(webhook.timeout)),
+            ("webhook_retry_for", time(webhook.retry_for)),
             ("probe_period", time(gossip.probe_period)),
             ("probe_timeout", time(gossip.probe_timeout)),
             ("suspicion_timeout", time(gossip.suspicion_timeout)),

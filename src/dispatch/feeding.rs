@@ -205,7 +205,7 @@ impl Dispatch {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);
                     local.feed = Some(Feed::new(&resumed, log));
-                    let_in(local, resumed.position, resumed.recovered);
+                    self.let_in(local, resumed.position, resumed.recovered);
                 }
                 Subscription::Busy | Subscription::NotOwner => failed = true,
             }
@@ -284,10 +284,12 @@ impl Dispatch {
                 recovered,
             } => {
                 local.resume = Some(Resume::At(*position));
-                let_in(local, *position, *recovered);
+                self.let_in(local, *position, *recovered);
             }
             _ => {
-                local.handle.welcome(None);
+                if local.handle.welcome(None) {
+                    self.tell_connected(&local.handle);
+                }
             }
         }
     }
@@ -388,13 +390,15 @@ impl Dispatch {
             self.feed(shard, topology, &key);
         }
     }
-}
 
-/// Welcomes a session, or, if it is in already, lets it go on.
-fn let_in(local: &mut Local<Arc<Session>>, position: Position, recovered: Option<bool>) {
-    local.resume = Some(Resume::At(position));
-    if !local.handle.welcome(Some((position, recovered))) && recovered == Some(false) {
-        lost(&local.handle);
+    /// Welcomes a session, or, if it is in already, lets it go on.
+    fn let_in(&self, local: &mut Local<Arc<Session>>, position: Position, recovered: Option<bool>) {
+        local.resume = Some(Resume::At(position));
+        if local.handle.welcome(Some((position, recovered))) {
+            self.tell_connected(&local.handle);
+        } else if recovered == Some(false) {
+            lost(&local.handle);
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod rebalance;
 mod session;
 mod shard;
 mod topology;
+mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub use self::rebalance::TICK;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
 pub use self::topology::Topology;
+pub use self::webhooks::{Watched, Webhooks};
 
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
@@ -102,6 +104,7 @@ pub struct Dispatch {
     /// Bytes of backends' messages that may still come in.
     backend_room: Arc<Semaphore>,
     backend_ids: Mutex<RecentIds>,
+    webhooks: Option<Arc<Webhooks>>,
 }
 
 impl Dispatch {
@@ -141,6 +144,7 @@ impl Dispatch {
             draining: AtomicBool::new(false),
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),
+            webhooks: None,
         }
     }
 
@@ -234,7 +238,7 @@ impl Dispatch {
             at_home
         });
         if at_home && session.is_raw() {
-            session.welcome(None);
+            self.welcome_raw(&session);
         }
         session
     }
@@ -249,6 +253,7 @@ impl Dispatch {
                 self.take_back(topology, registration);
             }
         });
+        self.tell_disconnected(session);
     }
 
     /// Under the lock of the user's shard, as [`Self::take_back`], so that the owner hears what is

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::backend::Pending;
 use super::peer_link::ReplyQueue;
 use super::session::Session;
+use super::webhooks::Watched;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
 use crate::core::map::Set;
@@ -43,6 +44,8 @@ pub enum Waiter {
         /// The request's number there.
         seq: u64,
     },
+    /// One of them, and the webhooks.
+    Watched(Box<Watched>),
 }
 
 /// Who gets the receipt of a message that is kept.
