@@ -7,6 +7,10 @@ use crate::id::NodeId;
 
 mod address;
 mod check;
+mod webhook;
+
+pub(crate) use self::webhook::http_url;
+pub use self::webhook::{Secret, WebhookConfig, WebhookEvent};
 
 /// The configuration of one node. [`Config::new`] fills in the defaults; [`Config::check`] refuses
 /// what cannot work.
@@ -56,6 +60,8 @@ pub struct Config {
     pub room: RoomConfig,
     /// Clients may send to everyone; backends may in any case.
     pub clients_may_broadcast: bool,
+    /// What is told by webhooks, and where; off unless there is a URL.
+    pub webhook: WebhookConfig,
     /// The failure detector.
     pub gossip: GossipConfig,
     /// Bounds of everything a client or a peer can make grow.
@@ -97,6 +103,7 @@ impl Config {
             inbox: InboxConfig::default(),
             room: RoomConfig::default(),
             clients_may_broadcast: false,
+            webhook: WebhookConfig::default(),
             gossip: GossipConfig::default(),
             limits: Limits::default(),
         }

@@ -29,6 +29,7 @@ pub mod handler;
 pub mod id;
 mod node;
 mod rpc;
+mod webhook;
 pub mod wire;
 mod ws;
 

@@ -24,6 +24,7 @@ use crate::error::RunError;
 use crate::handler::Handler;
 use crate::id::{Generation, NodeId};
 use crate::rpc::{Command, Driver, Identified, SeedList};
+use crate::webhook::Webhook;
 use crate::{rpc, ws};
 
 /// Commands for the membership driver that may wait; a packet that finds no room is dropped.
@@ -35,6 +36,8 @@ const BOOTSTRAP_GRACE: Duration = Duration::from_secs(5);
 const COPY_TIMEOUT: Duration = Duration::from_millis(1500);
 /// What the last gossip and the last receipts have for leaving the node.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// What the last webhooks have for leaving the node.
+const WEBHOOK_FAREWELL: Duration = Duration::from_secs(3);
 /// Session ids start at a random number below this, so that they tell nothing of the load.
 const SESSION_START_MAX: u64 = 1 << 48;
 
@@ -77,6 +80,7 @@ pub struct Node {
     commands: mpsc::Sender<Command>,
     ended: watch::Receiver<Option<RunError>>,
     drain_timeout: Duration,
+    webhook_farewell: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -108,11 +112,13 @@ impl Node {
     async fn launch(config: Config, handler: Option<Arc<dyn Handler>>) -> Result<Self, StartError> {
         config.check()?;
         let allowed_origins = origins(&config)?;
+        let generation = Generation(unix_ms());
+        let webhook = Webhook::new(&config, generation)?;
         let listeners = Listeners::bind(&config).await?;
         let ready = listeners.ready(&config);
         let identity = Identity::new(IdentityParts {
             id: config.id.clone(),
-            generation: Generation(unix_ms()),
+            generation,
             revision: 0,
             peer: ready.peer.as_str().into(),
             url: ready.url.as_str().into(),
@@ -126,12 +132,14 @@ impl Node {
         let (ended_tx, ended) = watch::channel(None);
         let (commands, command_queue) = mpsc::channel(COMMANDS_AHEAD);
         let membership = rpc::membership(&config, identity);
-        let dispatch = Arc::new(Dispatch::new(
+        let dispatch = Dispatch::new(
             membership.view(),
             dispatch_config(&config),
             rand::random_range(0..SESSION_START_MAX),
             Arc::new(SystemClock),
-        ));
+        );
+        let webhooks = webhook.as_ref().map(|it| Arc::clone(&it.webhooks));
+        let dispatch = Arc::new(dispatch.with_webhooks(webhooks));
         // Nobody else is to be asked.
         if config.seeds.iter().all(|seed| *seed == ready.peer) {
             dispatch.join();
@@ -152,9 +160,16 @@ impl Node {
             commands,
             ended,
             drain_timeout: config.drain_timeout,
+            webhook_farewell: match webhook {
+                None => Duration::ZERO,
+                Some(_) => WEBHOOK_FAREWELL.min(config.drain_timeout / 4),
+            },
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
+        if let Some(webhook) = webhook {
+            webhook.spawn(&node.dispatch, &node.tasks, &node.stop);
+        }
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
         node.spawn_control_plane(&me, views);
@@ -295,8 +310,11 @@ impl Node {
         };
         let _ = tokio::time::timeout_at(until, left_the_ring).await;
         let farewell = FAREWELL.min(self.drain_timeout / 4);
-        let sessions_until = deadline.checked_sub(farewell * 2).unwrap_or(deadline);
+        let last = farewell * 2 + self.webhook_farewell;
+        let sessions_until = deadline.checked_sub(last).unwrap_or(deadline);
         self.dispatch.drain(sessions_until).await;
+        let webhooks_until = Instant::now() + self.webhook_farewell;
+        self.dispatch.end_webhooks(webhooks_until).await;
         self.dispatch.abandon();
         let (left, leaving) = tokio::sync::oneshot::channel();
         let _ = self.commands.send(Command::Leave(left)).await;

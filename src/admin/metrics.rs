@@ -66,6 +66,13 @@ pub(super) fn render(dispatch: &Dispatch) -> String {
     );
     let help = "Requests sent to a peer and not answered.";
     gauge(&mut text, "link_unanswered", help, unanswered);
+    let help = "Webhook events that the receiver does not have yet.";
+    gauge(
+        &mut text,
+        "webhook_queued",
+        help,
+        dispatch.webhooks_queued(),
+    );
     text
 }
 

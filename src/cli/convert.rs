@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits, RoomConfig};
+use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits, RoomConfig, WebhookConfig};
 use ringpost::id::NodeId;
 
 use super::settings::Settings;
@@ -33,6 +33,7 @@ impl Settings {
         let inbox = self.inbox(&default.inbox)?;
         let limits = self.limits(&default.limits)?;
         let room = self.room(&default.room)?;
+        let webhook = self.webhook(default.webhook)?;
         let texts = |list: Option<List>| list.map_or_else(Vec::new, |List(list)| list);
         let config = Config {
             id: default.id,
@@ -61,6 +62,7 @@ impl Settings {
             inbox,
             room,
             clients_may_broadcast: self.clients_may_broadcast.is_some_and(|Switch(on)| on),
+            webhook,
             gossip: GossipConfig {
                 probe_period: span(self.probe_period, default.gossip.probe_period),
                 probe_timeout: span(self.probe_timeout, default.gossip.probe_timeout),
@@ -111,6 +113,34 @@ impl Settings {
                 default.per_session_max,
             )?,
             announced: announced.map_or_else(|| default.announced.clone(), |List(l)| l.clone()),
+        })
+    }
+
+    fn webhook(&self, default: WebhookConfig) -> Result<WebhookConfig, ConfigError> {
+        let text = |said: &Option<Text>| said.as_ref().map(|Text(text)| text.clone());
+        let events = match &self.webhook_events {
+            None => default.events,
+            Some(List(names)) => (names.iter())
+                .map(|name| {
+                    name.parse().map_err(|reason| ConfigError {
+                        key: "webhook-events",
+                        value: names.join(","),
+                        reason,
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        Ok(WebhookConfig {
+            url: text(&self.webhook_url),
+            secret_file: text(&self.webhook_secret_file).map(Into::into),
+            events,
+            queue_bytes_max: count(
+                "webhook-queue-bytes",
+                self.webhook_queue_bytes,
+                default.queue_bytes_max,
+            )?,
+            timeout: span(self.webhook_timeout, default.timeout),
+            retry_for: span(self.webhook_retry_for, default.retry_for),
         })
     }
 

@@ -186,6 +186,41 @@ pub struct Settings {
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub clients_may_broadcast: Option<Switch>,
 
+    /// Where events of users are sent by HTTP, http://host:port/path. Default: none, no webhooks
+    ///
+    /// Each request is signed, sent again until it is taken or --webhook-retry-for is over, and
+    /// never waited for. No TLS yet.
+    #[arg(long, env = "RINGPOST_WEBHOOK_URL", value_name = "URL", help_heading = WEBHOOKS)]
+    pub webhook_url: Option<Text>,
+
+    /// A file with the secret that signs the requests; needed with --webhook-url. Default: none
+    ///
+    /// White space at its end does not count.
+    #[arg(long, env = "RINGPOST_WEBHOOK_SECRET_FILE", value_name = "FILE",
+          help_heading = WEBHOOKS)]
+    pub webhook_secret_file: Option<Text>,
+
+    /// What is told: some of connected, disconnected, offline_message, inbox_full. Default: all
+    #[arg(long, env = "RINGPOST_WEBHOOK_EVENTS", value_name = "EVENT,...",
+          help_heading = WEBHOOKS)]
+    pub webhook_events: Option<List>,
+
+    /// Bytes of events that wait; past it new ones are dropped. Default: 67108864
+    ///
+    /// At least --max-message-bytes. A sixteenth of it is for each sixteenth of the users.
+    #[arg(long, env = "RINGPOST_WEBHOOK_QUEUE_BYTES", value_name = "BYTES",
+          help_heading = WEBHOOKS)]
+    pub webhook_queue_bytes: Option<Count>,
+
+    /// How long the receiver may take for one request. Default: 5s
+    #[arg(long, env = "RINGPOST_WEBHOOK_TIMEOUT", value_name = "TIME", help_heading = WEBHOOKS)]
+    pub webhook_timeout: Option<Span>,
+
+    /// An event that is older and cannot be delivered is dropped. Default: 10m
+    #[arg(long, env = "RINGPOST_WEBHOOK_RETRY_FOR", value_name = "TIME",
+          help_heading = WEBHOOKS)]
+    pub webhook_retry_for: Option<Span>,
+
     /// How often one member, picked at random, is probed. Default: 250ms
     #[arg(long, env = "RINGPOST_PROBE_PERIOD", value_name = "TIME", help_heading = GOSSIP)]
     pub probe_period: Option<Span>,
@@ -283,6 +318,7 @@ const TRUST: &str = "Trust";
 const MOVES: &str = "Sending clients elsewhere";
 const KEEPING: &str = "Keeping messages";
 const ROOMS: &str = "Rooms";
+const WEBHOOKS: &str = "Webhooks";
 const GOSSIP: &str = "Failure detector";
 const CLIENTS: &str = "Limits of clients";
 const PEERS: &str = "Limits between nodes";

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::RedirectLocation;
+use ringpost::config::{RedirectLocation, WebhookConfig};
 
 use super::merge::{Effective, Source};
 use super::values::{LogFormat, Span};
@@ -26,6 +26,7 @@ impl Effective {
             // Writing to a String cannot fail.
             let _ = match value {
                 Some(value) => writeln!(text, "{key} = {value}{place}"),
+                None if key.starts_with("webhook") => writeln!(text, "# {key}: none"),
                 None => writeln!(text, "# {key}: as bound"),
             };
         }
@@ -33,7 +34,7 @@ impl Effective {
     }
 
     /// Every key with its value in TOML, in the order of [`keys`](super::merge::keys).
-    pub fn values(&self) -> Vec<(&'static str, Option<toml::Value>)> {
+    pub fn values(&self) -> Vec<KeyValue> {
         let Config {
             gossip,
             inbox,
@@ -53,7 +54,7 @@ impl Effective {
             LogFormat::Text => "text",
             LogFormat::Json => "json",
         };
-        vec![
+        let mut all = vec![
             ("id", text(&config.id)),
             ("cluster", text(&config.cluster)),
             ("listen", text(&config.listen)),
@@ -92,6 +93,9 @@ impl Effective {
                 "clients_may_broadcast",
                 Some(config.clients_may_broadcast.into()),
             ),
+        ];
+        all.extend(webhook_values(&config.webhook));
+        all.extend([
             ("probe_period", time(gossip.probe_period)),
             ("probe_timeout", time(gossip.probe_timeout)),
             ("suspicion_timeout", time(gossip.suspicion_timeout)),
@@ -120,8 +124,32 @@ impl Effective {
                 Some(number(limits.peer_queue_bytes_max)),
             ),
             ("log_format", text(&log_format)),
-        ]
+        ]);
+        all
     }
+}
+
+type KeyValue = (&'static str, Option<toml::Value>);
+
+fn webhook_values(webhook: &WebhookConfig) -> [KeyValue; 6] {
+    let text = |value: &dyn ToString| Some(toml::Value::String(value.to_string()));
+    let list = |list: &[String]| Some(toml::Value::from(list.to_vec()));
+    let time = |time: Duration| Some(toml::Value::String(Span(time).to_string()));
+    let secret_file = webhook.secret_file.as_ref();
+    let events: Vec<String> = (webhook.events.iter())
+        .map(|event| event.as_str().to_owned())
+        .collect();
+    [
+        ("webhook_url", webhook.url.clone().map(toml::Value::String)),
+        (
+            "webhook_secret_file",
+            secret_file.and_then(|file| text(&file.display())),
+        ),
+        ("webhook_events", list(&events)),
+        ("webhook_queue_bytes", Some(number(webhook.queue_bytes_max))),
+        ("webhook_timeout", time(webhook.timeout)),
+        ("webhook_retry_for", time(webhook.retry_for)),
+    ]
 }
 
 /// A number in TOML, which has no more than 63 bits of them.

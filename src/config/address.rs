@@ -94,7 +94,7 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
 }
 
 /// Checks `host` or `host:port`.
-fn authority_of_client(authority: &str) -> Result<(), &'static str> {
+pub(super) fn authority_of_client(authority: &str) -> Result<(), &'static str> {
     let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
     let (host, port) = match authority[after_brackets..].rfind(':') {
         Some(at) => {

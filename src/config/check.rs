@@ -20,7 +20,7 @@ const HEADER_BYTES_MIN: usize = 8192;
 /// The fields that RFC 6455 wants in a handshake, with room for a browser's few.
 const HEADERS_MIN: usize = 16;
 
-type Checked = Result<(), ConfigError>;
+pub(super) type Checked = Result<(), ConfigError>;
 
 impl Config {
     /// Refuses what cannot work, or what would be unsafe without having been asked for.
@@ -38,7 +38,8 @@ impl Config {
         self.gossip.check()?;
         self.limits.check()?;
         self.inbox.check(&self.limits)?;
-        self.room.check()
+        self.room.check()?;
+        self.webhook.check(&self.limits)
     }
 
     fn check_copies(&self) -> Checked {
@@ -277,7 +278,7 @@ impl Limits {
     }
 
     /// A queue that is smaller than a message could never pass the largest one on.
-    fn holds_one_message(&self, key: &'static str, queue_bytes: usize) -> Checked {
+    pub(super) fn holds_one_message(&self, key: &'static str, queue_bytes: usize) -> Checked {
         if queue_bytes >= self.message_bytes_max {
             return Ok(());
         }
@@ -289,7 +290,7 @@ impl Limits {
     }
 }
 
-fn refuse(key: &'static str, value: impl Display, reason: impl Into<String>) -> Checked {
+pub(super) fn refuse(key: &'static str, value: impl Display, reason: impl Into<String>) -> Checked {
     Err(ConfigError {
         key,
         value: value.to_string(),
@@ -297,7 +298,7 @@ fn refuse(key: &'static str, value: impl Display, reason: impl Into<String>) -> 
     })
 }
 
-fn or_refuse(key: &'static str, value: &str, result: Result<(), String>) -> Checked {
+pub(super) fn or_refuse(key: &'static str, value: &str, result: Result<(), String>) -> Checked {
     result.or_else(|reason| refuse(key, value, reason))
 }
 
@@ -308,7 +309,7 @@ fn at_least<T: Copy + PartialOrd + Display>(key: &'static str, value: T, least: 
     refuse(key, value, format!("it must be at least {least}"))
 }
 
-fn within(key: &'static str, value: Duration, least: Duration) -> Checked {
+pub(super) fn within(key: &'static str, value: Duration, least: Duration) -> Checked {
     bounded(key, value, least..=DURATION_MAX, "24h")
 }
 

@@ -25,3 +25,4 @@ pub mod roster;
 pub mod stream;
 pub mod telling;
 pub mod view;
+pub mod webhook;

@@ -18,8 +18,15 @@ fn at(offset: u64) -> Position {
     }
 }
 
-fn holder(name: &str) -> Option<(NodeId, Generation)> {
-    Some((NodeId::new(name).unwrap(), Generation(1)))
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+/// The holders of a room; `me` is this node.
+fn holders(names: &[&str]) -> Vec<Option<(NodeId, Generation)>> {
+    let others = names.iter().map(|&name| (name != "me").then_some(name));
+    let others = others.map(|name| name.map(|name| (node(name), Generation(1))));
+    others.collect()
 }
 
 /// A room that this node owns.
@@ -31,8 +38,10 @@ fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -
     let handle = char::from_digit(u32::try_from(number).unwrap(), 10).unwrap();
     let member = (SessionId(number), handle, &user(name));
     let first = rooms.join(&lobby(), member, since, "join");
-    let owned_here = [None, holder("n2")];
-    rooms.get_mut(&lobby()).unwrap().aim(&owned_here);
+    rooms
+        .get_mut(&lobby())
+        .unwrap()
+        .aim(&holders(&["me", "n2"]));
     first
 }
 
@@ -90,8 +99,7 @@ fn a_page_of_another_epoch_is_not_the_end_of_catching_up() {
     let mut rooms = rooms();
     join(&mut rooms, 1, "a", Some(Resume::Unknown));
     advance(&mut rooms, Some(at(1)));
-    let node = NodeId::new("n1").unwrap();
-    let epoch = Epoch::opened(2, &node, Generation(1));
+    let epoch = Epoch::opened(2, &node("n1"), Generation(1));
     let room = rooms.get_mut(&lobby()).unwrap();
     let elsewhere = Position { epoch, offset: 5 };
     room.fetched(SessionId(1), elsewhere, Some(at(1)));
@@ -121,16 +129,15 @@ fn a_join_waits_until_another_owner_knows_the_user() {
         [],
         "nobody knows the owner"
     );
-    room.aim(&[holder("n1"), holder("n2")]);
+    room.aim(&holders(&["n1", "n2"]));
     let updates = room.updates();
     let to: Vec<_> = updates.iter().map(|update| update.to.as_str()).collect();
     assert_eq!(to, ["n1", "n2"]);
     assert!(updates.iter().all(|u| u.whole && u.users == [user("a")]));
     assert_eq!(room.standing(&user("a")), Standing::Came);
-    let n = |name: &str| NodeId::new(name).unwrap();
-    room.update_answered(&n("n2"), updates[1].number, true);
+    room.update_answered(&node("n2"), updates[1].number, true);
     assert_eq!(room.advance(Some(at(1)), |_| true), []);
-    room.update_answered(&n("n1"), updates[0].number, true);
+    room.update_answered(&node("n1"), updates[0].number, true);
     let step = [Step::Joined("join", at(1))];
     assert_eq!(room.advance(Some(at(1)), |_| true), step);
     assert_eq!(room.standing(&user("a")), Standing::There);
@@ -148,10 +155,10 @@ fn changes_wait_for_the_last_update_and_go_together() {
             "join",
         );
     };
-    let n1 = NodeId::new("n1").unwrap();
+    let n1 = node("n1");
     add(&mut rooms, 1, "a");
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.aim(&[holder("n1")]);
+    room.aim(&holders(&["n1"]));
     let first = room.updates();
     assert_eq!(first.len(), 1);
     add(&mut rooms, 2, "b");
@@ -183,17 +190,18 @@ fn another_holder_is_told_everything_and_who_stays_nothing() {
     let mut rooms = TestRooms::default();
     rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
     let room = rooms.get_mut(&lobby()).unwrap();
-    assert!(room.aim(&[holder("n1"), holder("n2")]));
+    assert!(room.aim(&holders(&["n1", "n2"])));
     for update in room.updates() {
         room.update_answered(&update.to, update.number, true);
     }
-    assert!(!room.aim(&[holder("n1"), holder("n2")]));
-    assert!(room.aim(&[holder("n2"), holder("n3")]), "n1 has died");
+    assert!(!room.aim(&holders(&["n1", "n2"])));
+    assert!(room.aim(&holders(&["n2", "n3"])), "n1 has died");
     let updates = room.updates();
     assert_eq!(updates.len(), 1);
     assert_eq!((updates[0].to.as_str(), updates[0].whole), ("n3", true));
-    let restarted = (NodeId::new("n2").unwrap(), Generation(2));
-    assert!(room.aim(&[Some(restarted), holder("n3")]));
+    let mut restarted = holders(&["n2", "n3"]);
+    restarted[0] = Some((node("n2"), Generation(2)));
+    assert!(room.aim(&restarted));
     assert_eq!(room.updates().len(), 1);
 }
 
@@ -201,7 +209,7 @@ fn another_holder_is_told_everything_and_who_stays_nothing() {
 fn a_room_is_forgotten_when_all_have_left_and_all_know() {
     let mut rooms = TestRooms::default();
     rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
-    rooms.get_mut(&lobby()).unwrap().aim(&[holder("n1")]);
+    rooms.get_mut(&lobby()).unwrap().aim(&holders(&["n1"]));
     let left = rooms.leave(&lobby(), SessionId(1), false);
     let (empty, last_of_user) = (true, true);
     assert_eq!(

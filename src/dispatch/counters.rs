@@ -80,6 +80,12 @@ counters! {
     gossip_dropped,
     /// Peers refused: another cluster's name or an unknown protocol version.
     peers_refused,
+    /// Webhook events that the receiver has taken.
+    webhook_sent,
+    /// Webhook requests that the receiver has not taken and that are sent again.
+    webhook_retried,
+    /// Webhook events dropped: refused, too old, or no room for them.
+    webhook_dropped,
     /// Failures to accept a connection.
     accept_errors,
 }

@@ -293,7 +293,7 @@ impl Dispatch {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);
                     local.feed = Some(Feed::new(&resumed, log));
-                    gap |= let_in(local, resumed.position, resumed.recovered);
+                    gap |= self.let_in(local, resumed.position, resumed.recovered);
                 }
                 Subscription::Busy | Subscription::NotOwner => failed = true,
             }
@@ -380,12 +380,14 @@ impl Dispatch {
                     },
                     _,
                 ) => {
-                    if let_in(local, *position, *recovered) {
+                    if self.let_in(local, *position, *recovered) {
                         self.room_has_gap(&shard.rooms, key);
                     }
                 }
                 (_, Subscriber::Session(session)) => {
-                    session.welcome(None);
+                    if session.welcome(None) {
+                        self.tell_connected(session);
+                    }
                 }
                 (_, Subscriber::Members) => {}
             }
@@ -495,20 +497,27 @@ impl Dispatch {
             self.feed(shard, ctx, topology, &key);
         }
     }
-}
 
-/// Welcomes a session, or, if it is in already, lets it go on. Says whether the members of a room have
-/// to hear that something is missing.
-fn let_in(local: &mut Local<Subscriber>, position: Position, recovered: Option<bool>) -> bool {
-    local.resume = Some(Resume::At(position));
-    let gap = recovered == Some(false);
-    match &local.handle {
-        Subscriber::Members => gap,
-        Subscriber::Session(session) => {
-            if !session.welcome(Some((position, recovered))) && gap {
-                lost(session);
+    /// Welcomes a session, or, if it is in already, lets it go on. Says whether the members of a room
+    /// have to hear that something is missing.
+    fn let_in(
+        &self,
+        local: &mut Local<Subscriber>,
+        position: Position,
+        recovered: Option<bool>,
+    ) -> bool {
+        local.resume = Some(Resume::At(position));
+        let gap = recovered == Some(false);
+        match &local.handle {
+            Subscriber::Members => gap,
+            Subscriber::Session(session) => {
+                if session.welcome(Some((position, recovered))) {
+                    self.tell_connected(session);
+                } else if gap {
+                    lost(session);
+                }
+                false
             }
-            false
         }
     }
 }

@@ -253,7 +253,7 @@ impl Dispatch {
                 message,
                 previous,
             } = append;
-            let waiter = Waiter::Lane(ticket);
+            let waiter = self.watched(&to, &message, Waiter::Lane(ticket));
             return shard.streams.append(ctx, &to, message, previous, waiter);
         };
         let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
@@ -272,7 +272,7 @@ impl Dispatch {
         }
     }
 
-    fn answer_waiter(
+    pub(super) fn answer_waiter(
         &self,
         shard: &mut Shard,
         ctx: &Context<'_>,
@@ -290,6 +290,7 @@ impl Dispatch {
                 let settled = shard.lanes.outcome(ctx.now, &ticket, outcome, &answer);
                 self.tell_sender(settled);
             }
+            Waiter::Watched(it) => self.answer_watched(shard, ctx, *it, outcome, answer),
         }
     }
 

@@ -23,6 +23,7 @@ mod rooms;
 mod session;
 mod shard;
 mod topology;
+mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,6 +44,7 @@ pub use self::rebalance::TICK;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
 pub use self::topology::Topology;
+pub use self::webhooks::{Watched, Webhooks};
 
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
@@ -110,6 +112,7 @@ pub struct Dispatch {
     /// Bytes of backends' messages that may still come in.
     backend_room: Arc<Semaphore>,
     backend_ids: Mutex<RecentIds>,
+    webhooks: Option<Arc<Webhooks>>,
 }
 
 impl Dispatch {
@@ -149,6 +152,7 @@ impl Dispatch {
             draining: AtomicBool::new(false),
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),
+            webhooks: None,
         }
     }
 
@@ -242,7 +246,7 @@ impl Dispatch {
             at_home
         });
         if at_home && session.is_raw() {
-            session.welcome(None);
+            self.welcome_raw(&session);
         }
         session
     }
@@ -258,6 +262,7 @@ impl Dispatch {
                 self.take_back(topology, registration);
             }
         });
+        self.tell_disconnected(session);
     }
 
     /// Under the lock of the user's shard, as [`Self::take_back`], so that the owner hears what is

@@ -64,6 +64,7 @@ impl Dispatch {
                     replies: Arc::clone(replies),
                     seq,
                 };
+                let waiter = self.watched(&to, &message, waiter);
                 self.with_shard(&to, |shard, ctx, _| {
                     shard.streams.append(ctx, &to, message, previous, waiter);
                 });

@@ -37,6 +37,8 @@ pub struct Session {
     welcomed: AtomicBool,
     /// Its connection has ended.
     gone: AtomicBool,
+    /// Webhooks were told that it is there.
+    told: AtomicBool,
     /// Its stream waits for it to read.
     hungry: AtomicBool,
     /// Sends that are kept and have no receipt yet.
@@ -106,6 +108,7 @@ impl Session {
             may_move: config.may_move,
             welcomed: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             hungry: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
             recent: Mutex::default(),
@@ -166,6 +169,15 @@ impl Session {
 
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Under the lock of its shard, as all that is told of it before its end.
+    pub(super) fn set_told(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn was_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_hungry(&self) {

@@ -7,6 +7,7 @@ use super::backend::Pending;
 use super::peer_link::ReplyQueue;
 use super::rooms::LocalRooms;
 use super::session::Session;
+use super::webhooks::Watched;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
 use crate::core::map::Set;
@@ -68,6 +69,8 @@ pub enum Waiter {
         /// The request's number there.
         seq: u64,
     },
+    /// One of them, and the webhooks.
+    Watched(Box<Watched>),
 }
 
 /// Who gets the receipt of a message that is kept.

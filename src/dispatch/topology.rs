@@ -159,7 +159,7 @@ impl Dispatch {
             if home {
                 // One that takes messages is welcomed once it is subscribed.
                 if handle.is_raw() {
-                    handle.welcome(None);
+                    self.welcome_raw(&handle);
                 }
             } else if handle.may_move() && !draining {
                 super::locked(&self.moving).push_back(Arc::downgrade(&handle));

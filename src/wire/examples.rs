@@ -167,9 +167,66 @@ pub fn envelope(content: Content) -> Envelope {
 
 /// Each with a name; every kind at least once.
 pub fn requests() -> Vec<(&'static str, Request)> {
+    let mut all = requests_of_users();
+    all.extend(requests_of_rooms());
+    all
+}
+
+fn requests_of_rooms() -> Vec<(&'static str, Request)> {
+    let bob = || user("bob");
+    let lobby = || RoomName::new("lobby").unwrap();
+    vec![
+        (
+            "history",
+            Request::History {
+                key: room("lobby"),
+                at: Some(position(17)),
+            },
+        ),
+        (
+            "members",
+            Request::Members {
+                room: lobby(),
+                whole: true,
+                users: vec![
+                    (bob(), Standing::Came),
+                    (user("carol"), Standing::There),
+                    (user("dave"), Standing::Gone),
+                    (user("eve"), Standing::Left),
+                ],
+            },
+        ),
+        (
+            "announcement",
+            Request::Announce {
+                room: lobby(),
+                user: bob(),
+                joined: true,
+            },
+        ),
+        (
+            "roster",
+            Request::Roster {
+                room: lobby(),
+                after: Some(bob()),
+                max: 1000,
+            },
+        ),
+        (
+            "broadcast",
+            Request::Broadcast(Broadcast {
+                from: user("alice"),
+                id: "m1".into(),
+                body: message().body,
+                ts_ms: 1_732_350_000_123,
+            }),
+        ),
+    ]
+}
+
+fn requests_of_users() -> Vec<(&'static str, Request)> {
     let bob = || user("bob");
     let inbox = || inbox("bob");
-    let lobby = || RoomName::new("lobby").unwrap();
     let append = |previous| {
         Request::Append(Append {
             to: inbox(),
@@ -244,51 +301,6 @@ pub fn requests() -> Vec<(&'static str, Request)> {
             Request::Presence {
                 users: vec![user("alice"), bob()],
             },
-        ),
-        (
-            "history",
-            Request::History {
-                key: room("lobby"),
-                at: Some(position(17)),
-            },
-        ),
-        (
-            "members",
-            Request::Members {
-                room: lobby(),
-                whole: true,
-                users: vec![
-                    (bob(), Standing::Came),
-                    (user("carol"), Standing::There),
-                    (user("dave"), Standing::Gone),
-                    (user("eve"), Standing::Left),
-                ],
-            },
-        ),
-        (
-            "announcement",
-            Request::Announce {
-                room: lobby(),
-                user: bob(),
-                joined: true,
-            },
-        ),
-        (
-            "roster",
-            Request::Roster {
-                room: lobby(),
-                after: Some(bob()),
-                max: 1000,
-            },
-        ),
-        (
-            "broadcast",
-            Request::Broadcast(Broadcast {
-                from: user("alice"),
-                id: "m1".into(),
-                body: message().body,
-                ts_ms: 1_732_350_000_123,
-            }),
         ),
         ("sessions", Request::Sessions { user: bob() }),
         ("disconnect", Request::Disconnect { user: bob() }),

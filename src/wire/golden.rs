@@ -91,6 +91,8 @@ const REQUESTS: &[(&str, &str)] = &[
     ),
     ("under-replicated", "08ac02720308ac02"),
     ("presence", "08ac022a0c0a05616c6963650a03626f62"),
+    ("sessions", "08ac027a050a03626f62"),
+    ("disconnect", "08ac028201050a03626f62"),
     (
         "history",
         "08ac028a01190a06016c6f626279120f0a0b0803111032547698badcfe1011",
@@ -106,8 +108,6 @@ const REQUESTS: &[(&str, &str)] = &[
         "08ac02aa01230a05616c69636512026d311a0f7b20226122203a203165343030207d20fbf7ecc0b5 \
          32",
     ),
-    ("sessions", "08ac027a050a03626f62"),
-    ("disconnect", "08ac028201050a03626f62"),
 ];
 
 const REPLIES: &[(&str, &str)] = &[

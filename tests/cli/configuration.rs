@@ -48,7 +48,7 @@ fn help_of_every_command_has_an_example_and_every_flag_its_default() {
     }
     assert_eq!(
         text.matches("Default: ").count(),
-        42,
+        48,
         "one for every flag but --id and --check"
     );
 }
@@ -97,6 +97,28 @@ fn the_printed_configuration_is_a_configuration_file() {
     assert_eq!(code, 0, "{error}");
     let values = |text: &str| -> toml::Table { text.parse().unwrap() };
     assert_eq!(values(&first), values(&second));
+}
+
+#[test]
+fn the_secret_of_webhooks_is_not_printed() {
+    let secret = TomlFile::new("secret", "correct horse battery staple\n");
+    let mut command = ringpost(&format!("{CHECK} --webhook-url http://127.0.0.1:1/hook"));
+    command.args(["--webhook-events", "connected,inbox_full"]);
+    command.arg("--webhook-secret-file").arg(&secret.0);
+    let (code, text, error) = output(&mut command);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(
+        text.contains("webhook_url = \"http://127.0.0.1:1/hook\"  # flag"),
+        "{text}"
+    );
+    assert!(
+        text.contains("webhook_events = [\"connected\", \"inbox_full\"]"),
+        "{text}"
+    );
+    assert!(!text.contains("horse"), "{text}");
+    let again = TomlFile::new("secret-again", &text);
+    let (code, _, error) = output(ringpost("serve --check --config").arg(&again.0));
+    assert_eq!((code, error.as_str()), (0, ""));
 }
 
 #[test]
@@ -187,18 +209,52 @@ fn what_cannot_work_is_refused_in_one_sentence_with_exit_code_2() {
             "--config = no-such-file|cannot be read",
         ),
     ] {
-        let line = if line.starts_with("serve") {
-            line.into()
-        } else {
-            format!("{CHECK} {line}")
-        };
-        let (code, out, error) = output(&mut ringpost(&line));
-        assert_eq!((code, out.as_str()), (2, ""), "{line}: {error}");
-        for word in words.split('|') {
-            assert!(error.contains(word), "{line}: {error:?} without {word:?}");
-        }
-        assert_eq!(error.trim().lines().count(), 1, "{line}: {error}");
+        assert_refused(line, words);
     }
+}
+
+#[test]
+fn webhooks_that_cannot_work_are_refused() {
+    for (line, words) in [
+        (
+            "--webhook-url https://hooks.example/",
+            "--webhook-url = https://hooks.example/|TLS comes in a later version",
+        ),
+        (
+            "--webhook-url http://hooks.example/",
+            "--webhook-secret-file|required",
+        ),
+        (
+            "--webhook-secret-file no-such-file",
+            "--webhook-secret-file = no-such-file|no use without --webhook-url",
+        ),
+        (
+            "--webhook-url http://hooks.example/ --webhook-secret-file no-such-file",
+            "--webhook-secret-file = no-such-file|cannot be read",
+        ),
+        (
+            "--webhook-events connected,gone",
+            "--webhook-events = connected,gone|offline_message",
+        ),
+    ] {
+        assert_refused(line, words);
+    }
+}
+
+/// Exit code 2, and one sentence with all of these words.
+#[track_caller]
+fn assert_refused(line: &str, words: &str) {
+    let line = if line.starts_with("serve") {
+        line.into()
+    } else {
+        format!("{CHECK} {line}")
+    };
+    let (code, out, error) = output(&mut ringpost(&line));
+    assert_eq!((code, out.as_str()), (2, ""), "{line}: {error}");
+    for word in words.split('|') {
+        assert!(error.contains(word), "{line}: {error:?} without {word:?}");
+    }
+    assert_eq!(error.trim().lines().count(), 1, "{line}: {error}");
 }
 
 #[test]

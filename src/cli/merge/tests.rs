@@ -155,6 +155,11 @@ fn a_refusal_is_one_sentence_with_the_key_the_value_and_what_would_do() {
             "",
             "= http://a|ws or wss",
         ),
+        (
+            USABLE,
+            "webhook_events = ['connected', 'gone']",
+            "--webhook-events = connected,gone|\"gone\"|inbox_full",
+        ),
     ] {
         let error = checked(line, toml).unwrap_err();
         for word in words.split('|') {
@@ -205,7 +210,14 @@ fn the_help_gives_the_default_that_is_used() {
             .unwrap();
         let help = argument.get_help().unwrap().to_string();
         let Some(value) = value else { continue };
-        if matches!(key, "id" | "seeds" | "allowed_origins" | "insecure_users") {
+        if matches!(
+            key,
+            "id" | "seeds"
+                | "allowed_origins"
+                | "announced_rooms"
+                | "insecure_users"
+                | "webhook_events"
+        ) {
             continue;
         }
         let shown = value
