@@ -257,6 +257,10 @@ pub struct Limits {
     pub peer_window: usize,
     /// Bytes that wait for one peer.
     pub peer_queue_bytes_max: usize,
+    /// Sessions of one user, counted in the whole cluster.
+    pub sessions_per_user_max: usize,
+    /// What is done past it.
+    pub at_session_limit: AtSessionLimit,
     /// Users in one presence request.
     pub presence_users_max: usize,
     /// qos 1 sends of one session without a receipt; at this number the session is not read.
@@ -279,11 +283,23 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(15),
             peer_window: 8192,
             peer_queue_bytes_max: 16 * 1024 * 1024,
+            sessions_per_user_max: 100,
+            at_session_limit: AtSessionLimit::default(),
             presence_users_max: 256,
             pending_sends_max: 1024,
             locate_rate: 10_000,
         }
     }
+}
+
+/// What is done with one session too many of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtSessionLimit {
+    /// The new one is closed, with 4509.
+    #[default]
+    RefuseNewest,
+    /// The oldest one is closed, with 4511.
+    ReplaceOldest,
 }
 
 /// Why a configuration cannot work.

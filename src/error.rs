@@ -122,8 +122,12 @@ pub enum CloseCode {
     Unauthorized = 4501,
     /// The origin or the user is not allowed.
     NotAllowed = 4503,
+    /// The user has as many sessions as are allowed.
+    TooManySessions = 4509,
     /// A backend has disconnected the user.
     Disconnected = 4510,
+    /// A newer session of the user has taken its place.
+    Replaced = 4511,
 }
 
 impl CloseCode {

@@ -397,6 +397,10 @@ fn dispatch_config(config: &Config) -> DispatchConfig {
         copy_timeout: COPY_TIMEOUT,
         streams: stream_config(config),
         rebalance_rate: config.rebalance_rate,
+        sessions_per_user: (
+            config.limits.sessions_per_user_max,
+            config.limits.at_session_limit,
+        ),
         rooms: config.room.clone(),
         clients_may_broadcast: config.clients_may_broadcast,
     }

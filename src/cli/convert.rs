@@ -173,6 +173,14 @@ impl Settings {
                 self.max_peer_queue_bytes,
                 default.peer_queue_bytes_max,
             )?,
+            sessions_per_user_max: count(
+                "max-sessions-per-user",
+                self.max_sessions_per_user,
+                default.sessions_per_user_max,
+            )?,
+            at_session_limit: self
+                .at_session_limit
+                .map_or(default.at_session_limit, |what| what.0),
             presence_users_max: count(
                 "max-presence-users",
                 self.max_presence_users,

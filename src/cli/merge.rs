@@ -207,7 +207,8 @@ impl Settings {
             webhook_url webhook_secret_file webhook_events webhook_queue_bytes webhook_timeout
             webhook_retry_for probe_period probe_timeout suspicion_timeout exchange_interval
             max_message_bytes max_fragments max_outbound_bytes handshake_timeout max_header_bytes
-            max_headers heartbeat_interval heartbeat_timeout request_timeout max_presence_users
+            max_headers heartbeat_interval heartbeat_timeout request_timeout
+            max_sessions_per_user at_session_limit max_presence_users
             max_pending_sends locate_rate peer_window max_peer_queue_bytes log_format)
     }
 }

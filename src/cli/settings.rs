@@ -6,7 +6,7 @@
 use clap::Args;
 use serde::Deserialize;
 
-use super::values::{Address, Count, List, Location, LogFormat, Span, Switch, Text};
+use super::values::{Address, Count, List, Location, LogFormat, SessionLimit, Span, Switch, Text};
 
 /// What was said of each setting in one place; `None` where nothing was.
 ///
@@ -285,6 +285,14 @@ pub struct Settings {
     /// After this a request without an outcome is answered unknown or unreachable. Default: 15s
     #[arg(long, env = "RINGPOST_REQUEST_TIMEOUT", value_name = "TIME", help_heading = CLIENTS)]
     pub request_timeout: Option<Span>,
+
+    /// Sessions of one user in the whole cluster. Default: 100
+    #[arg(long, env = "RINGPOST_MAX_SESSIONS_PER_USER", value_name = "N", help_heading = CLIENTS)]
+    pub max_sessions_per_user: Option<Count>,
+
+    /// What to do with one more: refuse-newest (4509) or replace-oldest (4511). Default: refuse-newest
+    #[arg(long, env = "RINGPOST_AT_SESSION_LIMIT", value_name = "WHAT", help_heading = CLIENTS)]
+    pub at_session_limit: Option<SessionLimit>,
 
     /// Users in one presence request. Default: 256
     #[arg(long, env = "RINGPOST_MAX_PRESENCE_USERS", value_name = "N", help_heading = CLIENTS)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::{RedirectLocation, WebhookConfig};
+use ringpost::config::{AtSessionLimit, RedirectLocation, WebhookConfig};
 
 use super::merge::{Effective, Source};
 use super::values::{LogFormat, Span};
@@ -49,6 +49,10 @@ impl Effective {
         let location = match config.redirect_location {
             RedirectLocation::SchemeRelative => "scheme-relative",
             RedirectLocation::Absolute => "absolute",
+        };
+        let at_session_limit = match limits.at_session_limit {
+            AtSessionLimit::RefuseNewest => "refuse-newest",
+            AtSessionLimit::ReplaceOldest => "replace-oldest",
         };
         let log_format = match self.log_format {
             LogFormat::Text => "text",
@@ -112,6 +116,11 @@ impl Effective {
             ("heartbeat_interval", time(limits.heartbeat_interval)),
             ("heartbeat_timeout", time(limits.heartbeat_timeout)),
             ("request_timeout", time(limits.request_timeout)),
+            (
+                "max_sessions_per_user",
+                Some(number(limits.sessions_per_user_max)),
+            ),
+            ("at_session_limit", text(&at_session_limit)),
             (
                 "max_presence_users",
                 Some(number(limits.presence_users_max)),

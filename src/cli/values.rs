@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ringpost::config::RedirectLocation;
+use ringpost::config::{AtSessionLimit, RedirectLocation};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// A length of time: `500ms`, `30s`, `1.5s`, `5m`, `1h`, or a bare number of seconds; in whole
@@ -142,6 +142,22 @@ impl FromStr for Location {
     }
 }
 
+/// The value of `--at-session-limit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimit(pub AtSessionLimit);
+
+impl FromStr for SessionLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "refuse-newest" => Ok(Self(AtSessionLimit::RefuseNewest)),
+            "replace-oldest" => Ok(Self(AtSessionLimit::ReplaceOldest)),
+            _ => Err("it must be refuse-newest or replace-oldest".to_owned()),
+        }
+    }
+}
+
 /// The value of `--log-format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -199,7 +215,16 @@ macro_rules! scalars {
         }
     )*};
 }
-scalars!(Span, Text, Count, Switch, Address, Location, LogFormat);
+scalars!(
+    Span,
+    Text,
+    Count,
+    Switch,
+    Address,
+    Location,
+    SessionLimit,
+    LogFormat
+);
 
 impl<'de> Deserialize<'de> for List {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -270,6 +270,7 @@ impl Limits {
         within("request-timeout", self.request_timeout, least)?;
         at_least("peer-window", self.peer_window, 1)?;
         at_least("max-peer-queue-bytes", self.peer_queue_bytes_max, 1)?;
+        at_least("max-sessions-per-user", self.sessions_per_user_max, 1)?;
         at_least("max-presence-users", self.presence_users_max, 1)?;
         at_least("max-pending-sends", self.pending_sends_max, 1)?;
         at_least("locate-rate", self.locate_rate, 1)?;

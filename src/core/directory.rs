@@ -27,6 +27,8 @@ pub struct Directory<H> {
     /// As [`Self::sessions`].
     guests: usize,
     nonces: u64,
+    /// Users who have come or gone since that was last taken; not kept unless somebody wants to know.
+    turned: Option<Set<StreamKey>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Local<H> {
     pub home: Home,
     /// When it began, in milliseconds since the Unix epoch.
     pub since_ms: u64,
+    /// No owner but this node has let it in yet.
+    new: bool,
     /// From where it goes on wherever it is subscribed next; `None` if it takes nothing from
     /// streams.
     pub resume: Option<Resume>,
@@ -111,6 +115,8 @@ pub struct Registration {
     pub since_ms: u64,
     /// From where the session goes on.
     pub resume: Option<Resume>,
+    /// Nobody has let the session in before.
+    pub new: bool,
 }
 
 /// A session whose user has another owner than before.
@@ -133,6 +139,7 @@ impl<H> Default for Directory<H> {
             sessions: 0,
             guests: 0,
             nonces: 0,
+            turned: None,
         }
     }
 }
@@ -149,6 +156,7 @@ impl<H: Clone> Directory<H> {
         owner: Option<NodeId>,
         resume: Option<Resume>,
     ) -> Option<Registration> {
+        let new = owner.is_some();
         let home = owner.map_or(Home::Here, |owner| Home::At {
             owner,
             registered: false,
@@ -159,11 +167,13 @@ impl<H: Clone> Directory<H> {
             handle,
             home,
             since_ms,
+            new,
             resume,
             feed: None,
             nonce: self.nonces,
         };
         let registration = registration(key, &local);
+        self.turns(key);
         let entry = self.by_key.entry(key.clone()).or_insert_with(|| Entry {
             // Nearly every user has one session: do not make room for four.
             local: Vec::with_capacity(1),
@@ -237,6 +247,7 @@ impl<H: Clone> Directory<H> {
     /// session takes the place of an earlier one; one that was overtaken by a later one changes
     /// nothing.
     pub fn register(&mut self, key: &StreamKey, guest: Guest) {
+        self.turns(key);
         let entry = self.by_key.entry(key.clone()).or_insert_with(|| Entry {
             local: Vec::new(),
             guests: Vec::with_capacity(1),
@@ -268,11 +279,16 @@ impl<H: Clone> Directory<H> {
 
     /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew.
     pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) {
+        let Self { by_key, turned, .. } = self;
         let mut guests = 0;
-        self.by_key.retain(|key, entry| {
+        by_key.retain(|key, entry| {
             entry.guests.retain(|guest| keep(&guest.node));
             guests += entry.guests.len() * of_user(key);
-            !(entry.local.is_empty() && entry.guests.is_empty())
+            let known = !(entry.local.is_empty() && entry.guests.is_empty());
+            if let (Some(turned), false, false) = (&mut *turned, known, key.is_room()) {
+                turned.insert(key.clone());
+            }
+            known
         });
         self.guests = guests;
     }
@@ -283,7 +299,29 @@ impl<H: Clone> Directory<H> {
             && entry.guests.is_empty()
         {
             self.by_key.swap_remove(key);
+            self.turns(key);
         }
+    }
+
+    fn turns(&mut self, key: &StreamKey) {
+        if let (Some(turned), false) = (&mut self.turned, key.is_room()) {
+            turned.insert(key.clone());
+        }
+    }
+
+    /// From now on it is remembered who comes and goes.
+    pub fn remember_turned(&mut self) {
+        self.turned.get_or_insert_default();
+    }
+
+    /// Users who may have come or gone since the last call, if that is remembered; it is from now on
+    /// only if it is `wanted`.
+    pub fn take_turned(&mut self, wanted: bool) -> Set<StreamKey> {
+        let turned = self.turned.take().unwrap_or_default();
+        if wanted {
+            self.remember_turned();
+        }
+        turned
     }
 
     /// Gives every local session the owner that `owner_of` says its user has now (`None`: this
@@ -369,6 +407,7 @@ impl<H: Clone> Directory<H> {
                 if owner == by && !*registered && local.nonce == nonce =>
             {
                 *registered = true;
+                local.new = false;
                 Some(local)
             }
             Home::At { .. } | Home::Here => None,
@@ -495,6 +534,7 @@ fn registration<H>(key: &StreamKey, local: &Local<H>) -> Option<Registration> {
             nonce: local.nonce,
             since_ms: local.since_ms,
             resume: local.resume,
+            new: local.new,
         }),
     }
 }

@@ -106,7 +106,28 @@ fn a_guest_is_registered_with_its_owner_and_taken_back_when_it_ends() {
     assert_eq!(registered(&mut directory, &outdated, &n2), None);
     assert_eq!(registered(&mut directory, &asked, &n2), Some('a'));
     assert_eq!(registered(&mut directory, &asked, &n2), None);
-    assert_eq!(directory.close(&bob, SessionId(1)), Some(asked));
+    let left = Registration {
+        new: false,
+        ..asked
+    };
+    assert_eq!(directory.close(&bob, SessionId(1)), Some(left));
+}
+
+#[test]
+fn who_comes_and_goes_is_remembered_once_somebody_wants_to_know() {
+    let mut directory = Directory::default();
+    let (alice, bob) = (user("alice"), user("bob"));
+    directory.open(&alice, (SessionId(1), 0), 'a', None, None);
+    assert!(directory.take_turned(false).is_empty());
+    directory.remember_turned();
+    directory.open(&bob, (SessionId(2), 0), 'b', None, None);
+    directory.close(&alice, SessionId(1));
+    let turned: Vec<_> = directory.take_turned(true).into_iter().collect();
+    assert_eq!(turned, [bob.clone(), alice]);
+    directory.close(&bob, SessionId(2));
+    assert!(directory.take_turned(false).contains(&bob));
+    directory.open(&bob, (SessionId(3), 0), 'c', None, None);
+    assert!(directory.take_turned(false).is_empty());
 }
 
 #[test]

@@ -304,7 +304,7 @@ mod tests {
     };
 
     fn ask(name: &str) -> Request {
-        Request::Presence {
+        Request::Online {
             users: vec![UserId::new(name).unwrap()],
         }
     }

@@ -25,4 +25,5 @@ pub mod roster;
 pub mod stream;
 pub mod telling;
 pub mod view;
+pub mod watch;
 pub mod webhook;

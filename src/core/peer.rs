@@ -213,6 +213,8 @@ pub enum Request {
         since_ms: u64,
         /// What it wants to receive; `None` if it takes nothing from streams.
         resume: Option<Resume>,
+        /// Nobody has let it in before: it counts against the limit of sessions.
+        new: bool,
     },
     /// That session is gone. Wants no reply.
     Unregister {
@@ -233,7 +235,7 @@ pub enum Request {
     /// So many streams of the caller wait for a copy. Wants no reply.
     UnderReplicated(u64),
     /// Which of these users, all yours, have a session?
-    Presence {
+    Online {
         /// In the order of the answer.
         users: Vec<UserId>,
     },
@@ -266,6 +268,8 @@ pub enum Request {
         user: UserId,
         /// Whether the user has come.
         joined: bool,
+        /// How many users are there now.
+        count: u64,
     },
     /// Who is in the room, which you own?
     Roster {
@@ -276,8 +280,32 @@ pub enum Request {
         /// At most as many.
         max: u32,
     },
+    /// Tell me how many are there, of a user's or room's whom you own, and whenever that changes.
+    Watch {
+        /// The inbox or room.
+        key: StreamKey,
+    },
+    /// That is not wanted any more. Wants no reply.
+    Unwatch {
+        /// The inbox or room.
+        key: StreamKey,
+    },
+    /// So many are there now, as you wanted to know. Wants no reply.
+    Presence {
+        /// The inbox or room.
+        key: StreamKey,
+        /// Of a room its users, of a user 1 or 0.
+        count: u64,
+    },
     /// A message for all your sessions. Wants no reply.
     Broadcast(Broadcast),
+    /// Close this session of yours: a newer one takes its place. Wants no reply.
+    Replace {
+        /// Its user.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
     /// Close the sessions of this user that you have, whoever owns the user.
     Disconnect {
         /// The user.
@@ -320,6 +348,9 @@ impl Request {
             Self::Pull { key }
             | Self::Register { key, .. }
             | Self::Unregister { key, .. }
+            | Self::Watch { key }
+            | Self::Unwatch { key }
+            | Self::Presence { key, .. }
             | Self::History { key, .. } => FIXED + key.as_str().len(),
             Self::Members { room, users, .. } => {
                 let users = users.iter().map(|(user, _)| user.as_str().len() + 4);
@@ -330,11 +361,12 @@ impl Request {
             Self::Broadcast(message) => {
                 FIXED + message.from.as_str().len() + message.id.len() + message.body.len()
             }
-            Self::Ack { user, .. } | Self::Sessions { user } | Self::Disconnect { user } => {
-                FIXED + user.as_str().len()
-            }
+            Self::Ack { user, .. }
+            | Self::Sessions { user }
+            | Self::Replace { user, .. }
+            | Self::Disconnect { user } => FIXED + user.as_str().len(),
             Self::Consent { .. } | Self::UnderReplicated(_) => FIXED,
-            Self::Presence { users } => {
+            Self::Online { users } => {
                 FIXED + users.iter().map(|u| u.as_str().len() + 2).sum::<usize>()
             }
         }
@@ -360,6 +392,8 @@ pub enum Outcome {
     OutOfOrder,
     /// The user's inbox is full. Nothing was done.
     InboxFull,
+    /// The user has as many sessions as are allowed. Nothing was done.
+    TooMany,
     /// The configuration is not the latest one: see [`Answer::Number`]. Nothing was done.
     Outdated,
     /// The holder has something that the installed stream has not. Nothing was done.
@@ -372,7 +406,7 @@ pub enum Answer {
     /// Nothing.
     #[default]
     None,
-    /// Of [`Request::Presence`], in the order of its users.
+    /// Of [`Request::Online`], in the order of its users.
     Online(Vec<bool>),
     /// Of [`Request::Append`]: how many nodes hold it.
     Accepted {
@@ -409,6 +443,8 @@ pub enum Answer {
     Sessions(Vec<UserSession>),
     /// Of [`Request::Disconnect`]: how many there were.
     Closed(u64),
+    /// Of [`Request::Watch`].
+    Count(u64),
     /// Of [`Request::History`].
     History(Box<History>),
     /// Of [`Request::Roster`].
@@ -425,7 +461,8 @@ impl Answer {
             | Self::Accepted { .. }
             | Self::Registered { .. }
             | Self::Number(_)
-            | Self::Closed(_) => FIXED,
+            | Self::Closed(_)
+            | Self::Count(_) => FIXED,
             Self::History(history) => {
                 let entries = history.entries.iter().map(|e| FIXED + e.message.size());
                 FIXED + entries.sum::<usize>()

@@ -232,6 +232,14 @@ impl Rosters {
         }
     }
 
+    /// How many users are in a room.
+    #[must_use]
+    pub fn count(&self, room: &RoomName) -> u64 {
+        self.by_room
+            .get(room)
+            .map_or(0, |roster| roster.present as u64)
+    }
+
     /// Rooms in which somebody is, or may still be.
     #[must_use]
     pub fn len(&self) -> usize {

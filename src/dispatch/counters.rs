@@ -58,6 +58,10 @@ counters! {
     left_behind,
     /// Sessions closed because a backend disconnected their user.
     disconnected,
+    /// Sessions refused because their user had as many as are allowed.
+    sessions_over_limit,
+    /// Sessions closed because a newer one of their user took their place.
+    sessions_replaced,
     /// Holders passed over because they did not acknowledge.
     holders_passed_over,
     /// Live members passed over because they did not agree about the ring.

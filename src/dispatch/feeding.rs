@@ -316,12 +316,20 @@ impl Dispatch {
         peer: &NodeId,
         key: &StreamKey,
         (session, nonce): (SessionId, u64),
-        since_ms: u64,
+        (since_ms, new): (u64, bool),
         resume: Option<Resume>,
     ) -> (Outcome, Answer) {
-        self.with_shard(key, |shard, ctx, _| {
+        self.with_shard(key, |shard, ctx, topology| {
             if !ctx.is_mine(key) {
                 return (Outcome::NotOwner, Answer::None);
+            }
+            let same = |guest: &Guest| guest.session == session && guest.node == *peer;
+            let counts = new && !key.is_room() && !shard.directory.all_of(key).1.iter().any(same);
+            if counts && !ctx.may_serve(key) {
+                return (Outcome::Busy, Answer::None);
+            }
+            if counts && !self.has_place(shard, topology, key) {
+                return (Outcome::TooMany, Answer::None);
             }
             let guest = |progress| Guest {
                 node: peer.clone(),
@@ -366,6 +374,16 @@ impl Dispatch {
         answer: &Answer,
     ) {
         self.with_shard(key, |shard, ctx, topology| {
+            if outcome == Outcome::TooMany {
+                let locals = shard.directory.locals_mut(key).iter();
+                let mut refused = locals.filter(|local| local.id == session);
+                if let Some(session) = refused.next().and_then(|l| l.handle.session()) {
+                    self.counters.sessions_over_limit.add();
+                    super::too_many_sessions(session);
+                }
+                let _ = shard.directory.close(key, session);
+                return;
+            }
             let (Outcome::Done, Some(by)) = (outcome, by) else {
                 return shard.directory.registration_failed(key, session);
             };

@@ -23,6 +23,7 @@ mod rooms;
 mod session;
 mod shard;
 mod topology;
+mod watching;
 mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -44,14 +45,15 @@ pub use self::rebalance::TICK;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
 pub use self::topology::Topology;
+pub use self::watching::WATCHED_MAX;
 pub use self::webhooks::{Watched, Webhooks};
 
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard, Subscriber};
-use crate::config::RoomConfig;
+use crate::config::{AtSessionLimit, RoomConfig};
 use crate::core::consent::Consents;
-use crate::core::directory::{Directory, Registration};
+use crate::core::directory::{Directory, Local, Registration};
 use crate::core::frame;
 use crate::core::link::LinkLimits;
 use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
@@ -60,7 +62,7 @@ use crate::core::protocol::{Qos, Recipient, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
-use crate::error::ErrorCode;
+use crate::error::{CloseCode, ErrorCode};
 use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
 
 /// Shards of the users: enough that two threads seldom want the same one.
@@ -79,6 +81,8 @@ pub struct DispatchConfig {
     pub streams: StreamConfig,
     /// Sessions a second that are told to move.
     pub rebalance_rate: u32,
+    /// Sessions of one user, and what is done past that.
+    pub sessions_per_user: (usize, AtSessionLimit),
     /// Bounds of rooms, and which are announced.
     pub rooms: RoomConfig,
     /// Clients may send to everyone.
@@ -233,6 +237,11 @@ impl Dispatch {
         let at_home = self.with_shard(inbox, |shard, ctx, topology| {
             let owner = topology.owner_elsewhere(inbox.as_str());
             let owner = owner.map(|member| member.id.clone());
+            if owner.is_none() && !self.has_place(shard, topology, inbox) {
+                self.counters.sessions_over_limit.add();
+                too_many_sessions(&session);
+                return false;
+            }
             let handle = Subscriber::Session(Arc::clone(&session));
             let registration = shard
                 .directory
@@ -249,6 +258,58 @@ impl Dispatch {
             self.welcome_raw(&session);
         }
         session
+    }
+
+    /// Whether a user of this node's may have one more session. If that takes the place of the oldest,
+    /// it is closed.
+    fn has_place(&self, shard: &mut Shard, topology: &Topology, inbox: &StreamKey) -> bool {
+        let (max, past) = self.config.sessions_per_user;
+        let (here, elsewhere) = shard.directory.all_of(inbox);
+        let open = |local: &&Local<Subscriber>| {
+            let closing = |session: &Arc<Session>| session.outbox().is_closing();
+            !local.handle.session().is_some_and(closing)
+        };
+        let here: Vec<_> = here.iter().filter(open).collect();
+        if here.len() + elsewhere.len() < max {
+            return true;
+        }
+        if past == AtSessionLimit::RefuseNewest {
+            return false;
+        }
+        let first_here = here.iter().min_by_key(|local| local.since_ms);
+        let first_elsewhere = elsewhere.iter().min_by_key(|guest| guest.since_ms);
+        let since = first_here.map_or(u64::MAX, |local| local.since_ms);
+        self.counters.sessions_replaced.add();
+        match first_elsewhere.filter(|guest| guest.since_ms < since) {
+            None => {
+                if let Some(session) = first_here.and_then(|local| local.handle.session()) {
+                    session.replace();
+                }
+            }
+            Some(guest) => {
+                let (node, session) = (guest.node.clone(), guest.session);
+                if let (StreamKey::Inbox(user), Some(link)) = (inbox, topology.link(&node)) {
+                    let user = user.clone();
+                    let request = Request::Replace { user, session };
+                    // If it is lost there is one more than there should be, until that one ends.
+                    let _ = link.push(request, None, self.deadline());
+                }
+                shard.directory.unregister(inbox, &node, session);
+            }
+        }
+        true
+    }
+
+    /// A newer session elsewhere takes the place of one here.
+    pub(super) fn replace_session(&self, user: &UserId, id: SessionId) {
+        let inbox = StreamKey::from(user);
+        let mut shard = self.shard(&inbox);
+        let mut locals = shard.directory.locals_mut(&inbox).iter();
+        if let Some(local) = locals.find(|local| local.id == id)
+            && let Some(session) = local.handle.session()
+        {
+            session.replace();
+        }
     }
 
     /// The session has ended.
@@ -280,6 +341,7 @@ impl Dispatch {
             nonce,
             since_ms,
             resume,
+            new,
         } = registration;
         let request = Request::Register {
             key: key.clone(),
@@ -287,6 +349,7 @@ impl Dispatch {
             nonce,
             since_ms,
             resume,
+            new,
         };
         let origin = Origin::Registration {
             key: key.clone(),
@@ -437,6 +500,12 @@ impl Dispatch {
         };
         self.settle(origin, outcome);
     }
+}
+
+/// The user has as many sessions as are allowed without this one.
+fn too_many_sessions(session: &Session) {
+    let message = "the user has as many sessions as are allowed";
+    session.refuse(ErrorCode::NotAllowed, message, CloseCode::TooManySessions);
 }
 
 /// Gives a message to all who take from its stream here; says how many took it.

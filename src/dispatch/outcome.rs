@@ -90,6 +90,13 @@ impl Dispatch {
                     self.members_answered(by, &room, number, outcome);
                 }
             }
+            Origin::Watch { key, number } => {
+                let count = match answer {
+                    Answer::Count(count) => Some(count),
+                    _ => None,
+                };
+                self.watch_answered(&key, number, count);
+            }
             Origin::Roster { session, id, room } => {
                 let code = ErrorCode::Unreachable;
                 session.push_text(&if let Answer::Roster(page) = answer {
@@ -116,6 +123,7 @@ impl Dispatch {
             Outcome::Unknown => (ErrorCode::Unknown, &self.counters.unknown),
             Outcome::InboxFull => (ErrorCode::InboxFull, &self.counters.inbox_full),
             Outcome::Unreachable
+            | Outcome::TooMany
             | Outcome::NotOwner
             | Outcome::Busy
             | Outcome::OutOfOrder

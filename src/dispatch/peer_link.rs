@@ -77,6 +77,13 @@ pub enum Origin {
         /// The update's number.
         number: u64,
     },
+    /// This node, which wants to hear of changes of presence.
+    Watch {
+        /// Whose.
+        key: StreamKey,
+        /// The question's number.
+        number: u64,
+    },
     /// A client that asked who is in a room.
     Roster {
         /// The client.

@@ -29,6 +29,7 @@ impl Dispatch {
                 self.ask_registration(&mut shard.directory, topology, registration);
             }
             self.tell_members_anew(shard, topology, owner);
+            shard.watches.forgotten_by(owner);
         });
     }
 
@@ -92,10 +93,11 @@ impl Dispatch {
                 nonce,
                 since_ms,
                 resume,
+                new,
             } => {
                 let guest = (session, nonce);
                 let (outcome, registered) =
-                    self.register_guest(&peer.node, &key, guest, since_ms, resume);
+                    self.register_guest(&peer.node, &key, guest, (since_ms, new), resume);
                 answer(outcome, registered);
             }
             Request::Unregister { key, session } => {
@@ -114,12 +116,15 @@ impl Dispatch {
             | Request::Members { .. }
             | Request::Announce { .. }
             | Request::Roster { .. }
+            | Request::Watch { .. }
+            | Request::Unwatch { .. }
+            | Request::Presence { .. }
             | Request::Broadcast(_) => {
                 if let Some((outcome, said)) = self.room_request(peer, request) {
                     answer(outcome, said);
                 }
             }
-            Request::Presence { users } => {
+            Request::Online { users } => {
                 let (outcome, online) = self.tell_presence(&users);
                 answer(outcome, online);
             }
@@ -127,6 +132,7 @@ impl Dispatch {
                 Some(sessions) => answer(Outcome::Done, Answer::Sessions(sessions)),
                 None => answer(Outcome::NotOwner, Answer::None),
             },
+            Request::Replace { user, session } => self.replace_session(&user, session),
             Request::Disconnect { user } => {
                 answer(Outcome::Done, Answer::Closed(self.close_sessions_of(&user)));
             }
@@ -162,7 +168,7 @@ impl Dispatch {
         })
     }
 
-    /// A request about rooms or everyone; `None` where no answer is wanted.
+    /// A request about rooms, presence or everyone; `None` where no answer is wanted.
     fn room_request(&self, peer: &Holder, request: Request) -> Option<(Outcome, Answer)> {
         match request {
             Request::History { key, at } => Some(self.give_history(&key, at)),
@@ -176,8 +182,22 @@ impl Dispatch {
                     (Outcome::Done, Answer::Roster(page))
                 }))
             }
-            Request::Announce { room, user, joined } => {
-                self.take_announcement(&room, &user, joined);
+            Request::Announce {
+                room,
+                user,
+                joined,
+                count,
+            } => {
+                self.take_announcement((&room, &user), (joined, count));
+                None
+            }
+            Request::Watch { key } => Some(self.take_watch(&peer.node, &key)),
+            Request::Unwatch { key } => {
+                self.take_unwatch(&peer.node, &key);
+                None
+            }
+            Request::Presence { key, count } => {
+                self.take_presence(&key, count);
                 None
             }
             Request::Broadcast(broadcast) => {
@@ -241,7 +261,7 @@ impl Dispatch {
             let refused = match topology.link(&owner) {
                 None => Some(origin),
                 Some(link) => link
-                    .push(Request::Presence { users }, Some(origin), self.deadline())
+                    .push(Request::Online { users }, Some(origin), self.deadline())
                     .err()
                     .and_then(|full| full.0.1),
             };

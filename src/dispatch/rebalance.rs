@@ -42,6 +42,7 @@ impl Dispatch {
             self.retry_lanes(shard, ctx, topology, false);
             self.retry_registrations(&mut shard.directory, topology);
             self.tick_rooms(shard, ctx, topology);
+            self.tick_watches(shard, ctx, topology);
         });
         self.report_waiting(&self.topology.load());
         self.move_some(now);

@@ -210,10 +210,14 @@ impl Dispatch {
         session.push_text(&reply::left(id));
     }
 
-    /// The session has ended.
+    /// The session has ended: it is in no room, and wants to hear of nothing.
     pub(super) fn leave_all(&self, session: &Session) {
-        for room in session.take_rooms() {
+        let (rooms, watched) = session.take_rooms();
+        for room in rooms {
             self.remove_member(session, &room, false);
+        }
+        for key in watched {
+            self.unwatch(session, &key);
         }
     }
 
@@ -512,18 +516,25 @@ impl Dispatch {
         topology: &Topology,
         changes: Vec<Change>,
     ) {
-        for change in changes {
-            let key = StreamKey::Room(change.room.clone());
-            if !ctx.is_mine(&key) || !self.config.rooms.announces(change.room.as_str()) {
+        for Change { room, user, joined } in changes {
+            let key = StreamKey::Room(room.clone());
+            if !ctx.is_mine(&key) {
                 continue;
             }
-            let Change { room, user, joined } = change;
-            self.tell_members(&shard.rooms, &room, &user, joined);
-            for node in shard.directory.guest_nodes(&key) {
+            let count = shard.rosters.count(&room);
+            self.announce_here(shard, ctx, (&room, &user), (joined, count));
+            let mut nodes = shard.watchers.of(&key).to_vec();
+            if self.config.rooms.announces(room.as_str()) {
+                nodes.extend(shard.directory.guest_nodes(&key));
+                nodes.sort();
+                nodes.dedup();
+            }
+            for node in nodes {
                 let request = Request::Announce {
                     room: room.clone(),
                     user: user.clone(),
                     joined,
+                    count,
                 };
                 let link = topology.link(&node).filter(|link| link.is_connected());
                 if let Some(link) = link
@@ -535,14 +546,27 @@ impl Dispatch {
         }
     }
 
-    /// The owner of a room tells who has come or gone.
-    pub(super) fn take_announcement(&self, room: &RoomName, user: &UserId, joined: bool) {
-        let shard = self.shard(&StreamKey::Room(room.clone()));
-        self.tell_members(&shard.rooms, room, user, joined);
+    /// The owner of a room tells who has come or gone, and how many are there now.
+    pub(super) fn take_announcement(
+        &self,
+        who: (&RoomName, &UserId),
+        (joined, count): (bool, u64),
+    ) {
+        self.with_shard(&StreamKey::Room(who.0.clone()), |shard, ctx, _| {
+            self.announce_here(shard, ctx, who, (joined, count));
+        });
     }
 
-    fn tell_members(&self, rooms: &LocalRooms, room: &RoomName, user: &UserId, joined: bool) {
-        let Some(known) = rooms.get(room) else {
+    fn announce_here(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        (room, user): (&RoomName, &UserId),
+        (joined, count): (bool, u64),
+    ) {
+        Self::tell_room_watchers(shard, ctx, (room, user), (joined, count));
+        let announced = self.config.rooms.announces(room.as_str());
+        let Some(known) = shard.rooms.get(room).filter(|_| announced) else {
             return;
         };
         let frame = frame::encode::text(&reply::member(room, user, joined));

@@ -45,17 +45,19 @@ pub struct Session {
     pending: AtomicUsize,
     /// The last sends that were kept, each as hashes of its id and of its recipient.
     recent: Mutex<VecDeque<(u64, u64)>>,
-    /// Absent until it first joins a room or sends a message that it does not want to receive.
+    /// Absent until it first wants something of that.
     rooms: Mutex<Option<Box<SessionRooms>>>,
     outbox: Outbox,
     outbound_bytes_max: usize,
 }
 
-/// What a session has to do with rooms.
+/// What a session has to do with rooms and presence.
 #[derive(Debug, Default)]
 struct SessionRooms {
     /// Where it is, or is about to be.
     names: Set<RoomName>,
+    /// Whose presence it wants to hear of.
+    watched: Set<StreamKey>,
     /// Hashes of the ids of its last messages that it does not want to receive itself.
     muted: VecDeque<u64>,
 }
@@ -242,10 +244,28 @@ impl Session {
         (all.as_mut()).is_some_and(|rooms| rooms.names.swap_remove(room))
     }
 
-    /// It leaves all rooms, which are returned.
-    pub(super) fn take_rooms(&self) -> Set<RoomName> {
+    /// It leaves all rooms, and wants to hear of nothing any more. Both are returned.
+    pub(super) fn take_rooms(&self) -> (Set<RoomName>, Set<StreamKey>) {
         let rooms = super::locked(&self.rooms).take();
-        rooms.map_or_else(Set::default, |rooms| rooms.names)
+        rooms.map_or_else(Default::default, |rooms| (rooms.names, rooms.watched))
+    }
+
+    /// It wants to hear of these. Says whether it may: all or none, and at most `max` together.
+    pub(super) fn watch(&self, keys: &[StreamKey], max: usize) -> bool {
+        let mut all = super::locked(&self.rooms);
+        let watched = &mut all.get_or_insert_default().watched;
+        let new = keys.iter().filter(|key| !watched.contains(*key)).count();
+        let may = watched.len() + new <= max;
+        if may {
+            watched.extend(keys.iter().cloned());
+        }
+        may
+    }
+
+    /// It does not want to hear of a key any more; says whether it did.
+    pub(super) fn unwatch(&self, key: &StreamKey) -> bool {
+        let mut all = super::locked(&self.rooms);
+        (all.as_mut()).is_some_and(|rooms| rooms.watched.swap_remove(key))
     }
 
     /// It does not want to receive its own message of that id.
@@ -305,6 +325,14 @@ impl Session {
         self.welcomed.store(true, Ordering::Release);
         let code = CloseCode::Disconnected;
         self.outbox.finish(code, "disconnected by a backend")
+    }
+
+    /// Ends it because a newer session of its user takes its place.
+    pub(super) fn replace(&self) {
+        // As above.
+        self.welcomed.store(true, Ordering::Release);
+        let reason = "replaced by a newer session";
+        self.outbox.finish(CloseCode::Replaced, reason);
     }
 
     /// Sends it away because of `code`, with an `error` before the Close frame.

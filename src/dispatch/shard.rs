@@ -14,6 +14,7 @@ use crate::core::map::Set;
 use crate::core::peer::Envelope;
 use crate::core::roster::Rosters;
 use crate::core::stream::{Holder, Streams};
+use crate::core::watch::{Watchers, Watches};
 use crate::id::StreamKey;
 
 /// One shard, under its lock.
@@ -32,6 +33,10 @@ pub(super) struct Shard {
     pub rooms: LocalRooms,
     /// Who is in the rooms that this node holds.
     pub rosters: Rosters,
+    /// What sessions of this node want to hear of the presence of others.
+    pub watches: Watches<Arc<Session>>,
+    /// The nodes that want to hear of what this one owns.
+    pub watchers: Watchers,
     /// Streams with a guest that something could not be sent to.
     pub hungry: Set<StreamKey>,
     /// What has to be done once the lock is free: notices to users of other shards.
@@ -101,6 +106,8 @@ impl Shard {
             lanes: Lanes::default(),
             rooms: LocalRooms::default(),
             rosters: Rosters::default(),
+            watches: Watches::default(),
+            watchers: Watchers::default(),
             hungry: Set::default(),
             notices: Vec::new(),
         }

@@ -109,6 +109,7 @@ impl Dispatch {
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, true);
             self.rooms_on_view(shard, ctx, topology);
+            self.watches_on_view(shard, ctx, topology);
         });
         self.expect_reports(&old, &new);
         for link in old.links() {

@@ -202,6 +202,7 @@ fn requests_of_rooms() -> Vec<(&'static str, Request)> {
                 room: lobby(),
                 user: bob(),
                 joined: true,
+                count: 300,
             },
         ),
         (
@@ -210,6 +211,15 @@ fn requests_of_rooms() -> Vec<(&'static str, Request)> {
                 room: lobby(),
                 after: Some(bob()),
                 max: 1000,
+            },
+        ),
+        ("watch", Request::Watch { key: inbox("bob") }),
+        ("unwatch", Request::Unwatch { key: room("lobby") }),
+        (
+            "presence change",
+            Request::Presence {
+                key: room("lobby"),
+                count: 300,
             },
         ),
         (
@@ -240,6 +250,7 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
         nonce: 300,
         since_ms: 1_732_350_000_123,
         resume,
+        new: false,
     };
     let body = Content::Body(message().body);
     vec![
@@ -277,6 +288,24 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
             }]),
         ),
         ("register from now", register(Some(Resume::Now))),
+        (
+            "register new",
+            Request::Register {
+                key: inbox(),
+                session: SESSION,
+                nonce: 300,
+                since_ms: 1_732_350_000_123,
+                resume: None,
+                new: true,
+            },
+        ),
+        (
+            "replace",
+            Request::Replace {
+                user: bob(),
+                session: SESSION,
+            },
+        ),
         ("register fresh", register(Some(Resume::Fresh))),
         ("register at", register(Some(Resume::At(position(17))))),
         ("register unknown", register(Some(Resume::Unknown))),
@@ -298,7 +327,7 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
         ("under-replicated", Request::UnderReplicated(300)),
         (
             "presence",
-            Request::Presence {
+            Request::Online {
                 users: vec![user("alice"), bob()],
             },
         ),
@@ -353,6 +382,8 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("out of order", bare(Outcome::OutOfOrder)),
         ("inbox full", bare(Outcome::InboxFull)),
         ("diverged", bare(Outcome::Diverged)),
+        ("too many", bare(Outcome::TooMany)),
+        ("count", done(Answer::Count(300))),
         ("outdated", reply(Outcome::Outdated, Answer::Number(8))),
         ("online", done(Answer::Online(vec![true, false]))),
         ("accepted", done(accepted)),

@@ -65,6 +65,11 @@ const REQUESTS: &[(&str, &str)] = &[
         "08ac021a1a0a03626f6211efcdab8967452301420030ac0238fbf7ecc0b532",
     ),
     (
+        "register new",
+        "08ac021a1a0a03626f6211efcdab896745230130ac0238fbf7ecc0b5324801",
+    ),
+    ("replace", "08ac02ca010e0a03626f6211efcdab8967452301"),
+    (
         "register fresh",
         "08ac021a1a0a03626f6211efcdab89674523012a0030ac0238fbf7ecc0b532",
     ),
@@ -101,8 +106,14 @@ const REQUESTS: &[(&str, &str)] = &[
         "members",
         "08ac029201200a056c6f62627910011a03626f6222056361726f6c2a04646176653203657665",
     ),
-    ("announcement", "08ac029a010e0a056c6f6262791203626f621801"),
+    (
+        "announcement",
+        "08ac029a01110a056c6f6262791203626f62180120ac02",
+    ),
     ("roster", "08ac02a2010f0a056c6f6262791203626f6218e807"),
+    ("watch", "08ac02b201050a03626f62"),
+    ("unwatch", "08ac02ba01080a06016c6f626279"),
+    ("presence change", "08ac02c2010b0a06016c6f62627910ac02"),
     (
         "broadcast",
         "08ac02aa01230a05616c69636512026d311a0f7b20226122203a203165343030207d20fbf7ecc0b5 \
@@ -120,6 +131,8 @@ const REPLIES: &[(&str, &str)] = &[
     ("out of order", "08ac021007"),
     ("inbox full", "08ac021008"),
     ("diverged", "08ac02100a"),
+    ("too many", "08ac02100b"),
+    ("count", "08ac02100170ac02"),
     ("outdated", "08ac0210093008"),
     ("online", "08ac0210011a040a020100"),
     ("accepted", "08ac021001220408021001"),

@@ -66,12 +66,14 @@ impl From<Request> for proto::request::Kind {
                 nonce,
                 since_ms,
                 resume,
+                new,
             } => Self::Register(proto::Register {
                 key: stream_key_to_wire(&key),
                 session: session.0,
                 nonce,
                 since_ms,
                 resume: resume.map(resume_to_wire),
+                new,
             }),
             Request::Unregister { key, session } => Self::Unregister(proto::Unregister {
                 key: stream_key_to_wire(&key),
@@ -85,7 +87,21 @@ impl From<Request> for proto::request::Kind {
             Request::UnderReplicated(streams) => {
                 Self::UnderReplicated(proto::UnderReplicated { streams })
             }
-            Request::Presence { users } => Self::Presence(proto::PresenceQuery {
+            Request::Watch { key } => Self::Watch(proto::Watch {
+                key: stream_key_to_wire(&key),
+            }),
+            Request::Unwatch { key } => Self::Unwatch(proto::Unwatch {
+                key: stream_key_to_wire(&key),
+            }),
+            Request::Presence { key, count } => Self::PresenceChange(proto::Presence {
+                key: stream_key_to_wire(&key),
+                count,
+            }),
+            Request::Replace { user, session } => Self::Replace(proto::Replace {
+                user: text(&user),
+                session: session.0,
+            }),
+            Request::Online { users } => Self::Presence(proto::PresenceQuery {
                 users: users.iter().map(text).collect(),
             }),
             Request::Sessions { user } => {
@@ -98,10 +114,16 @@ impl From<Request> for proto::request::Kind {
             Request::Members { room, whole, users } => {
                 Self::Members(members_to_wire(&room, whole, users))
             }
-            Request::Announce { room, user, joined } => Self::Announce(proto::Announcement {
+            Request::Announce {
+                room,
+                user,
+                joined,
+                count,
+            } => Self::Announce(proto::Announcement {
                 room: room.as_str().to_owned(),
                 user: text(&user),
                 joined,
+                count,
             }),
             Request::Roster { room, after, max } => Self::Roster(proto::RosterQuery {
                 room: room.as_str().to_owned(),
@@ -145,6 +167,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 nonce: register.nonce,
                 since_ms: moment(register.since_ms)?,
                 resume: register.resume.map(resume).transpose()?,
+                new: register.new,
             },
             Kind::Unregister(unregister) => Self::Unregister {
                 key: stream_key(&unregister.key)?,
@@ -156,7 +179,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 position: position(ack.position)?,
             },
             Kind::UnderReplicated(waiting) => Self::UnderReplicated(waiting.streams),
-            Kind::Presence(query) => Self::Presence {
+            Kind::Presence(query) => Self::Online {
                 users: users(query.users)?,
             },
             Kind::Sessions(query) => Self::Sessions {
@@ -175,6 +198,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 room: room_name(&announcement.room)?,
                 user: user_id(&announcement.user)?,
                 joined: announcement.joined,
+                count: announcement.count,
             },
             Kind::Roster(query) => Self::Roster {
                 room: room_name(&query.room)?,
@@ -182,6 +206,20 @@ impl TryFrom<proto::request::Kind> for Request {
                     .then(|| user_id(&query.after))
                     .transpose()?,
                 max: query.max,
+            },
+            Kind::Watch(watch) => Self::Watch {
+                key: stream_key(&watch.key)?,
+            },
+            Kind::Unwatch(unwatch) => Self::Unwatch {
+                key: stream_key(&unwatch.key)?,
+            },
+            Kind::PresenceChange(change) => Self::Presence {
+                key: stream_key(&change.key)?,
+                count: change.count,
+            },
+            Kind::Replace(replace) => Self::Replace {
+                user: user_id(&replace.user)?,
+                session: SessionId(replace.session),
             },
             Kind::Broadcast(broadcast) => Self::Broadcast(broadcast.try_into()?),
             Kind::Disconnect(disconnect) => Self::Disconnect {

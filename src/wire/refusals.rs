@@ -160,6 +160,7 @@ fn a_request_that_cannot_be_right_is_refused() {
             nonce: 1,
             since_ms: 1,
             resume: Some(proto::register::Resume::At(proto::Position::default())),
+            new: true,
         }),
         Kind::Register(proto::Register {
             key: bob(),

@@ -44,6 +44,7 @@ impl From<Outcome> for proto::Outcome {
             Outcome::InboxFull => Self::InboxFull,
             Outcome::Outdated => Self::Outdated,
             Outcome::Diverged => Self::Diverged,
+            Outcome::TooMany => Self::TooMany,
         }
     }
 }
@@ -60,6 +61,7 @@ impl From<proto::Outcome> for Outcome {
             proto::Outcome::InboxFull => Self::InboxFull,
             proto::Outcome::Outdated => Self::Outdated,
             proto::Outcome::Diverged => Self::Diverged,
+            proto::Outcome::TooMany => Self::TooMany,
             // What a newer node says and this one does not understand may mean anything.
             proto::Outcome::Unknown | proto::Outcome::Unspecified => Self::Unknown,
         }
@@ -102,6 +104,7 @@ fn answer_to_wire(answer: Answer) -> Option<proto::reply::Answer> {
             sessions: sessions.into_iter().map(Into::into).collect(),
         }),
         Answer::Closed(sessions) => Wire::Closed(sessions),
+        Answer::Count(count) => Wire::Count(count),
         Answer::History(history) => Wire::History((*history).into()),
         Answer::Roster(page) => Wire::Roster(page.into()),
     })
@@ -134,6 +137,7 @@ fn answer(answer: Option<proto::reply::Answer>) -> Result<Answer, WireError> {
         Some(Wire::MayGo(list)) => Answer::MayGo(bounded(list.may_go)?),
         Some(Wire::Sessions(list)) => Answer::Sessions(each(bounded(list.sessions)?)?),
         Some(Wire::Closed(sessions)) => Answer::Closed(sessions),
+        Some(Wire::Count(count)) => Answer::Count(count),
         Some(Wire::History(history)) => Answer::History(Box::new(history.try_into()?)),
         Some(Wire::Roster(page)) => Answer::Roster(page.try_into()?),
     })

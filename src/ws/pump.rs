@@ -23,9 +23,10 @@ use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
 use crate::core::protocol::RequestLimits;
 use crate::core::protocol::reply;
 use crate::core::protocol::request::{self, Refusal, Request};
-use crate::dispatch::{FEED_BYTES, Session, Taken};
+use crate::dispatch::{FEED_BYTES, Session, Taken, WATCHED_MAX};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Message, RawSession};
+use crate::id::StreamKey;
 
 /// While more than this waits to be written to a client, nothing is read from it.
 const BACKPRESSURE_BYTES: usize = 64 * 1024;
@@ -307,14 +308,51 @@ where
             Request::Send(send) => dispatch.send(self.session, &send),
             Request::Join(join) => dispatch.join_rooms(self.session, join),
             Request::Leave { id, room } => dispatch.leave_room(self.session, &id, &room),
-            Request::Presence { id, users, .. } => dispatch.presence(self.session, &id, users),
+            Request::Presence {
+                id,
+                users,
+                subscribe,
+            } => {
+                let inboxes = users.iter().map(StreamKey::from);
+                if self.watch(&id, inboxes, subscribe) {
+                    dispatch.presence(self.session, &id, users);
+                }
+            }
             Request::RoomPresence {
-                id, room, after, ..
-            } => dispatch.room_presence(self.session, &id, room, after),
+                id,
+                room,
+                after,
+                subscribe,
+            } => {
+                let key = StreamKey::Room(room.clone());
+                if self.watch(&id, [key], subscribe) {
+                    dispatch.room_presence(self.session, &id, room, after);
+                }
+            }
             Request::Ping { id } => {
                 self.session.push_text(&reply::pong(id.as_deref()));
             }
         }
+    }
+
+    /// What a presence request says of changes. Says whether to answer the rest of it.
+    fn watch(
+        &self,
+        id: &str,
+        keys: impl IntoIterator<Item = StreamKey>,
+        wanted: Option<bool>,
+    ) -> bool {
+        let Some(wanted) = wanted else {
+            return true;
+        };
+        let keys: Vec<_> = keys.into_iter().collect();
+        let may = self.server.dispatch.watch(self.session, &keys, wanted);
+        if !may {
+            let message = format!("changes of at most {WATCHED_MAX} users and rooms");
+            let code = ErrorCode::NotAllowed;
+            self.session.push_text(&reply::failed(id, code, &message));
+        }
+        may
     }
 
     fn strange(&mut self, message: &str) {

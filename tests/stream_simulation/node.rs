@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use ringpost::config::RoomConfig;
+use ringpost::config::{AtSessionLimit, RoomConfig};
 use ringpost::core::link::LinkLimits;
 use ringpost::core::stream::{LogLimits, StreamConfig};
 use ringpost::dispatch::{Dispatch, DispatchConfig, Greeting, PeerLink, TICK};
@@ -102,6 +102,7 @@ fn config(scenario: &Scenario) -> DispatchConfig {
             shard_bytes_max: 64 * 1024 * 1024,
         },
         rebalance_rate: 100,
+        sessions_per_user: (100, AtSessionLimit::default()),
         rooms: RoomConfig::default(),
         clients_may_broadcast: false,
     }

@@ -220,6 +220,35 @@ pub fn room_presence(id: &str, room: &RoomName, page: &RosterPage) -> Vec<u8> {
     }
 }
 
+/// `presence_change`: a user has come or gone.
+#[must_use]
+pub fn user_changed(user: &UserId, online: bool) -> Vec<u8> {
+    Object::of_type("presence_change")
+        .text("user", user.as_str())
+        .flag("online", Some(online))
+        .end()
+}
+
+/// `presence_change`: so many users are in a room now. `who` has come to it or left it, if that is
+/// known.
+#[must_use]
+pub fn room_changed(room: &RoomName, count: u64, who: Option<(&UserId, bool)>) -> Vec<u8> {
+    let names = |joined: bool| {
+        let who = who.filter(|(_, came)| *came == joined);
+        who.map(|(user, _)| {
+            let mut name = Vec::new();
+            write_string(&mut name, user.as_str());
+            name
+        })
+    };
+    Object::of_type("presence_change")
+        .text("room", room.as_str())
+        .raw("count", count)
+        .list("joined", names(true))
+        .list("left", names(false))
+        .end()
+}
+
 /// `delivered`, to the sender of a message: the user has acked it.
 #[must_use]
 pub fn delivered(id: &str, user: &UserId) -> Vec<u8> {

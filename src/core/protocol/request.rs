@@ -52,8 +52,8 @@ pub enum Request<'a> {
         id: Cow<'a, str>,
         /// At most [`RequestLimits::presence_users_max`].
         users: Vec<UserId>,
-        /// Their changes are wanted, too.
-        subscribe: bool,
+        /// Whether their changes are wanted from now on; `None`: as before.
+        subscribe: Option<bool>,
     },
     /// Who is in this room?
     RoomPresence {
@@ -63,8 +63,8 @@ pub enum Request<'a> {
         room: RoomName,
         /// Only users behind this one: the `next` of the page before.
         after: Option<UserId>,
-        /// Changes of it are wanted, too.
-        subscribe: bool,
+        /// Whether changes of it are wanted from now on; `None`: as before.
+        subscribe: Option<bool>,
     },
     /// Answered with a pong that echoes the id.
     Ping {
@@ -368,14 +368,12 @@ fn presence<'a>(
     fields: &Fields<'a>,
     users_max: usize,
 ) -> Result<Request<'a>, Fault> {
-    let subscribe = flag("subscribe", fields.subscribe)?;
+    let subscribe = fields.subscribe.map(|raw| flag("subscribe", Some(raw)));
+    let subscribe = subscribe.transpose()?;
     let users = match (fields.users, fields.room) {
         (Some(users), None) => users,
         (None, Some(_)) => {
             let room = room_of(fields)?;
-            if subscribe {
-                return Err(unsupported("changes of presence"));
-            }
             let after = fields.after.map(|raw| {
                 let name = text_of(raw).ok_or_else(|| bad("`after` must be a string"))?;
                 user(&name)
@@ -397,9 +395,6 @@ fn presence<'a>(
     }
     let users = names.iter().map(|name| user(&name.0));
     let users = users.collect::<Result<Vec<_>, _>>()?;
-    if subscribe {
-        return Err(unsupported("changes of presence"));
-    }
     Ok(Request::Presence {
         id,
         users,
