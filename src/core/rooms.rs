@@ -227,11 +227,7 @@ impl<H: Clone, J> Room<H, J> {
 
     /// These hold the room: see [`Telling::aim`].
     pub fn aim(&mut self, holders: &[Option<(NodeId, Generation)>]) -> bool {
-        let changed = self.telling.aim(holders);
-        if self.telling.is_owner() {
-            self.acknowledge(&Acknowledged::Whole);
-        }
-        changed
+        self.telling.aim(holders)
     }
 
     /// What is to be told to the holders now.
@@ -261,6 +257,13 @@ impl<H: Clone, J> Room<H, J> {
             && let Some(seat) = self.seats.get_mut(user)
         {
             seat.told = true;
+        }
+    }
+
+    /// As [`Self::told_if_owner`], of all users.
+    pub fn told_all_if_owner(&mut self) {
+        if self.telling.is_owner() {
+            self.acknowledge(&Acknowledged::Whole);
         }
     }
 

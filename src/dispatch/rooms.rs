@@ -172,7 +172,7 @@ impl Dispatch {
             let was_there = (shard.rooms.get(room)).is_some_and(|r| r.has(session.user()));
             if shard.rooms.join(room, member, since, ticket) {
                 self.subscribe_members(shard, ctx, topology, &key);
-                self.aim(shard, ctx, room);
+                self.aim(shard, ctx, topology, room);
             }
             if !was_there {
                 self.count_here(shard, ctx, topology, room, session.user());
@@ -397,7 +397,7 @@ impl Dispatch {
     // ---- who is there --------------------------------------------------------------------------
 
     /// The holders of a room, as the view has them.
-    fn aim(&self, shard: &mut Shard, ctx: &Context<'_>, room: &RoomName) {
+    fn aim(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology, room: &RoomName) {
         let preferred = ctx.view.preference(room.as_str());
         let holders: Vec<_> = preferred
             .take(ctx.config.replicas)
@@ -406,10 +406,13 @@ impl Dispatch {
         let Some(known) = shard.rooms.get_mut(room) else {
             return;
         };
+        let mut changes = Vec::new();
         if known.aim(&holders) && self.holds_room(ctx, room) {
             let users = known.users();
-            (shard.rosters).update(ctx.now, room, &self.me, (true, &users));
+            changes = (shard.rosters).update(ctx.now, room, &self.me, (true, &users));
         }
+        known.told_all_if_owner();
+        self.announce(shard, ctx, topology, changes);
     }
 
     fn holds_room(&self, ctx: &Context<'_>, room: &RoomName) -> bool {
@@ -652,7 +655,7 @@ impl Dispatch {
             .retain_rooms(|room| self.holds_room(ctx, room));
         let rooms: Vec<RoomName> = shard.rooms.names().cloned().collect();
         for room in rooms {
-            self.aim(shard, ctx, &room);
+            self.aim(shard, ctx, topology, &room);
             self.settle_room(shard, ctx, topology, &room);
         }
     }

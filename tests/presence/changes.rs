@@ -1,0 +1,154 @@
+//! `presence_change`: of users and of rooms, wherever they and those who watch them are.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Cluster, PATIENCE, Signal};
+
+fn session(cluster: &Cluster, index: usize, user: &str) -> Client {
+    let url = format!("{}&redirect=never", cluster.nodes[index].url(user));
+    let mut client = Client::connect(&url).expect("101");
+    client.expect("welcome");
+    client
+}
+
+fn ask(client: &mut Client, request: &Value) -> Value {
+    client.send_json(request);
+    let id = request["id"].as_str().expect("an id").to_owned();
+    client.reply_to(&id, PATIENCE)
+}
+
+/// Waits for a change of that user to that state.
+#[track_caller]
+fn hears(client: &mut Client, user: &str, online: bool) {
+    let change = client.find(PATIENCE, |message| {
+        message["type"] == "presence_change" && message["user"] == user
+    });
+    assert_eq!(change.expect("a change")["online"], online, "{user}");
+}
+
+#[test]
+fn who_watches_users_hears_of_each_once_wherever_all_of_them_are() {
+    let cluster = Cluster::of(3, &[]);
+    for at in 0..3 {
+        let mut watcher = session(&cluster, at, &format!("watcher-{at}"));
+        let users: Vec<_> = (0..3)
+            .map(|owner| cluster.user_of(owner, &format!("seen-by-{at}-")))
+            .collect();
+        let request = json!({"type":"presence","id":"p","users":users,"subscribe":true});
+        let presence = ask(&mut watcher, &request);
+        assert!(users.iter().all(|user| presence["online"][user] == false));
+        // One session at the owner, one as a guest, one elsewhere.
+        for (index, user) in users.iter().enumerate() {
+            let first = session(&cluster, index, user);
+            hears(&mut watcher, user, true);
+            let second = session(&cluster, (index + 1) % 3, user);
+            first.close();
+            second.close();
+            // Both, and not one of them, are gone: there is no other change before this one.
+            hears(&mut watcher, user, false);
+        }
+        watcher.assert_quiet_and_alive();
+    }
+}
+
+#[test]
+fn a_reconnect_at_once_is_no_change_and_who_has_unsubscribed_hears_nothing() {
+    let cluster = Cluster::of(2, &[]);
+    let mut watcher = session(&cluster, 0, "watcher");
+    let (user, fence) = (cluster.user_of(1, "a"), cluster.user_of(1, "b"));
+    let mut first = Some(session(&cluster, 1, &user));
+    let request = json!({"type":"presence","id":"p","users":[user, fence],"subscribe":true});
+    assert_eq!(ask(&mut watcher, &request)["online"][&user], true);
+    for index in [0, 1, 0] {
+        first.take().expect("a session").close();
+        first = Some(session(&cluster, index, &user));
+    }
+    let other = session(&cluster, 0, &fence);
+    hears(&mut watcher, &fence, true);
+    let request = json!({"type":"presence","id":"q","users":[user],"subscribe":false});
+    assert_eq!(ask(&mut watcher, &request)["online"][&user], true);
+    first.take().expect("a session").close();
+    other.close();
+    // That of the other one comes when that of the first would have come.
+    let change = watcher.expect("presence_change");
+    assert_eq!(
+        (&change["user"], &change["online"]),
+        (&json!(fence), &json!(false))
+    );
+}
+
+#[test]
+fn a_dead_nodes_users_are_told_and_those_of_a_new_owner_are_not() {
+    let mut cluster = Cluster::of(3, &[]);
+    let mut watcher = session(&cluster, 0, "watcher");
+    // Owned by the node that will die; one lives there, one elsewhere.
+    let owned: Vec<_> = cluster.users_of(2, "owned", 2);
+    let lost = session(&cluster, 2, &owned[0]);
+    let kept = session(&cluster, 1, &owned[1]);
+    let request = json!({"type":"presence","id":"p","users":owned,"subscribe":true});
+    let presence = ask(&mut watcher, &request);
+    assert!(owned.iter().all(|user| presence["online"][user] == true));
+    cluster.nodes[2].signal(Signal::Kill);
+    hears(&mut watcher, &owned[0], false);
+    drop(lost);
+    // Under the owners of now: they come and go as before.
+    kept.close();
+    hears(&mut watcher, &owned[1], false);
+    let back = session(&cluster, 1, &owned[0]);
+    hears(&mut watcher, &owned[0], true);
+    back.close();
+}
+
+#[test]
+fn who_watches_a_room_need_not_be_in_it() {
+    let cluster = Cluster::of(3, &["--announced-rooms", ""]);
+    let mut watcher = session(&cluster, 0, "watcher");
+    let request = json!({"type":"presence","id":"p","room":"lobby","subscribe":true});
+    assert_eq!(ask(&mut watcher, &request)["count"], 0);
+    let mut members: Vec<_> = (0..3)
+        .map(|index| session(&cluster, index, &format!("member-{index}")))
+        .collect();
+    let enter = json!({"type":"join","id":"j","room":"lobby"});
+    for (index, member) in members.iter_mut().enumerate() {
+        assert_eq!(ask(member, &enter)["status"], "joined");
+        let change = watcher.expect("presence_change");
+        let joined = json!([format!("member-{index}")]);
+        assert_eq!(change["room"], "lobby");
+        assert_eq!((&change["joined"], &change["left"]), (&joined, &json!([])));
+        assert_eq!(change["count"], index + 1);
+    }
+    let leave = json!({"type":"leave","id":"l","room":"lobby"});
+    assert_eq!(ask(&mut members[1], &leave)["status"], "left");
+    let change = watcher.expect("presence_change");
+    assert_eq!(
+        (&change["left"], &change["count"]),
+        (&json!(["member-1"]), &json!(2))
+    );
+    // Nobody else was told: rooms are not announced here.
+    for member in &mut members {
+        member.assert_quiet_and_alive();
+    }
+}
+
+#[test]
+fn no_more_is_watched_than_is_allowed() {
+    let cluster = Cluster::of(1, &[]);
+    let mut watcher = session(&cluster, 0, "watcher");
+    for page in 0..4 {
+        let users: Vec<_> = (0..256).map(|n| format!("user-{page}-{n}")).collect();
+        let request = json!({"type":"presence","id":"p","users":users,"subscribe":true});
+        assert!(ask(&mut watcher, &request)["online"].is_object());
+    }
+    let one_more = json!({"type":"presence","id":"p","users":["x"],"subscribe":true});
+    assert_eq!(ask(&mut watcher, &one_more)["error"]["code"], "not_allowed");
+    let known = json!({"type":"presence","id":"p","users":["user-0-0"],"subscribe":true});
+    assert!(ask(&mut watcher, &known)["online"].is_object());
+    let asked = json!({"type":"presence","id":"p","users":["x"]});
+    assert!(ask(&mut watcher, &asked)["online"].is_object());
+    let user = session(&cluster, 0, "user-3-255");
+    let change = watcher.find(Duration::from_secs(5), |m| m["type"] == "presence_change");
+    assert_eq!(change.expect("a change")["user"], "user-3-255");
+    user.close();
+}

@@ -1,0 +1,122 @@
+//! `--max-sessions-per-user`: exact although sessions come on all nodes at the same time.
+
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::{Client, Cluster, PATIENCE, Signal, wait_until};
+
+/// Ten sessions of one user on all nodes at the same time: those that were welcomed, and the close
+/// codes of the others.
+fn race(cluster: &Cluster, user: &str) -> (Vec<Client>, Vec<Option<u16>>) {
+    let connect = |index: usize| {
+        let url = format!("{}&redirect=never", cluster.nodes[index % 3].url(user));
+        let mut client = Client::connect(&url).expect("101");
+        let first = client.text(PATIENCE).map_or(Value::Null, |text| {
+            serde_json::from_str(&text).expect("JSON")
+        });
+        if first["type"] == "welcome" {
+            Ok(client)
+        } else {
+            Err(client.read_to_close(PATIENCE).1)
+        }
+    };
+    let all: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..10)
+            .map(|index| scope.spawn(move || connect(index)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it connects"))
+            .collect()
+    });
+    let (mut welcomed, mut refused) = (Vec::new(), Vec::new());
+    for one in all {
+        match one {
+            Ok(client) => welcomed.push(client),
+            Err(code) => refused.push(code),
+        }
+    }
+    (welcomed, refused)
+}
+
+fn sessions(cluster: &Cluster, user: &str) -> usize {
+    let user = cluster.nodes[0]
+        .get_admin(&format!("/v1/users/{user}"))
+        .json();
+    user["sessions"].as_array().expect("a list").len()
+}
+
+#[test]
+fn the_newest_are_refused_when_ten_come_at_once_on_all_nodes() {
+    let cluster = Cluster::of(3, &["--max-sessions-per-user", "3"]);
+    for owner in 0..3 {
+        let user = cluster.user_of(owner, "racer");
+        let (mut welcomed, refused) = race(&cluster, &user);
+        assert_eq!(welcomed.len(), 3, "{refused:?}");
+        assert_eq!(refused, [Some(4509); 7]);
+        for client in &mut welcomed {
+            client.assert_quiet_and_alive();
+        }
+        // Who leaves makes room for another one.
+        welcomed.pop().expect("three").close();
+        wait_until(PATIENCE, "a place is free", || {
+            sessions(&cluster, &user) == 2
+        });
+        let (more, refused) = race(&cluster, &user);
+        assert_eq!((more.len(), refused.len()), (1, 9));
+    }
+    let refused: u64 = (cluster.nodes.iter())
+        .map(|node| node.metric("ringpost_sessions_over_limit_total"))
+        .sum();
+    assert_eq!(refused, 3 * (7 + 9));
+}
+
+#[test]
+fn the_oldest_are_replaced_if_that_is_wanted() {
+    let args = [
+        "--max-sessions-per-user",
+        "2",
+        "--at-session-limit",
+        "replace-oldest",
+    ];
+    let cluster = Cluster::of(3, &args);
+    for owner in 0..3 {
+        let user = cluster.user_of(owner, "racer");
+        let mut clients: Vec<_> = (0..4)
+            .map(|index| {
+                let node = &cluster.nodes[(owner + index) % 3];
+                let url = format!("{}&redirect=never", node.url(&user));
+                let client = Client::welcomed(&url).0;
+                let known = (index + 1).min(2);
+                wait_until(PATIENCE, "it is known", || {
+                    sessions(&cluster, &user) == known
+                });
+                client
+            })
+            .collect();
+        for client in &mut clients[..2] {
+            assert_eq!(client.read_to_close(PATIENCE).1, Some(4511));
+        }
+        for client in &mut clients[2..] {
+            client.assert_quiet_and_alive();
+        }
+        assert_eq!(sessions(&cluster, &user), 2);
+    }
+}
+
+#[test]
+fn a_change_of_owner_closes_nobody() {
+    let mut cluster = Cluster::of(2, &["--max-sessions-per-user", "2"]);
+    let user = cluster.user_of(0, "user");
+    let url = format!("{}&redirect=never", cluster.nodes[1].url(&user));
+    let mut clients = [Client::welcomed(&url).0, Client::welcomed(&url).0];
+    cluster.nodes[0].signal(Signal::Kill);
+    let id = cluster.nodes[0].id.clone();
+    cluster.wait_down(&id, PATIENCE);
+    for client in &mut clients {
+        client.assert_quiet_and_alive();
+    }
+    let mut third = Client::connect(&url).expect("101");
+    assert_eq!(third.read_to_close(PATIENCE).1, Some(4509));
+}
