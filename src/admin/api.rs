@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Admin, Body, json, status};
 use crate::core::api::order::{Item, Order, Refused, parse};
+use crate::core::api::route::RoomQuery;
 use crate::core::api::{Fault, body_bytes_max, reply};
 use crate::core::protocol::{self, Receipt};
 use crate::error::ErrorCode;
@@ -47,6 +48,13 @@ impl Admin {
     pub(super) async fn sessions(&self, user: &UserId) -> Result<Response<Body>, Fault> {
         let sessions = self.dispatch.sessions_of(user).await?;
         Ok(json(StatusCode::OK, reply::user(user, &sessions)))
+    }
+
+    /// `GET /v1/rooms/NAME`.
+    pub(super) async fn room(&self, query: &RoomQuery) -> Result<Response<Body>, Fault> {
+        let RoomQuery { room, after, limit } = query;
+        let page = self.dispatch.room(room, after.as_ref(), *limit).await?;
+        Ok(json(StatusCode::OK, reply::room(room, &page)))
     }
 
     /// `DELETE /v1/users/ID/sessions`.

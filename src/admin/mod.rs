@@ -139,8 +139,12 @@ impl Connection {
 
 impl Admin {
     async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
-        let call = route(request.method().as_str(), request.uri().path())?;
-        if let Call::Send | Call::Sessions(_) | Call::Disconnect(_) = &call {
+        let call = route(
+            request.method().as_str(),
+            request.uri().path(),
+            request.uri().query().unwrap_or_default(),
+        )?;
+        if let Call::Send | Call::Sessions(_) | Call::Disconnect(_) | Call::Room(_) = &call {
             refuse_browsers(&request)?;
             self.has_cluster()?;
         }
@@ -159,6 +163,7 @@ impl Admin {
             Call::Send => self.send(request).await?,
             Call::Sessions(user) => self.sessions(&user).await?,
             Call::Disconnect(user) => self.disconnect(&user).await?,
+            Call::Room(query) => self.room(&query).await?,
         })
     }
 

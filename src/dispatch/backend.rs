@@ -16,8 +16,9 @@ use super::shard::{Sender, Subscriber};
 use super::{Dispatch, Origin, Session};
 use crate::core::peer::{Answer, Outcome, Request, UserSession};
 use crate::core::protocol::{Qos, Receipt, Recipient, Send};
+use crate::core::roster::RosterPage;
 use crate::error::ErrorCode;
-use crate::id::{NodeId, SessionId, StreamKey, UserId};
+use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// Bytes of backends' messages without a receipt at one node; past it `rate_limited`. A guess: many
 /// times what comes in within the time of a take-over.
@@ -167,6 +168,43 @@ impl Dispatch {
                 let answer = self.ask(&owner, request, deadline).await;
                 if let Ok((Outcome::Done, Answer::Sessions(sessions))) = answer {
                     return Ok(sessions);
+                }
+            }
+            if !self.wait_to_ask_again(deadline).await {
+                return Err(ErrorCode::Unreachable);
+            }
+        }
+    }
+
+    /// Who is in a room, as its owner knows: at most `max` users behind `after`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Unreachable`] when no owner has answered in time.
+    pub async fn room(
+        &self,
+        room: &RoomName,
+        after: Option<&UserId>,
+        max: u32,
+    ) -> Result<RosterPage, ErrorCode> {
+        let deadline = self.deadline();
+        loop {
+            if let Some(page) = self.roster_page(room, after, max) {
+                return Ok(page);
+            }
+            let owner = {
+                let topology = self.topology.load();
+                let owner = topology.owner_elsewhere(room.as_str());
+                owner.map(|member| member.id.clone())
+            };
+            if let Some(owner) = owner {
+                let request = Request::Roster {
+                    room: room.clone(),
+                    after: after.cloned(),
+                    max,
+                };
+                let answer = self.ask(&owner, request, deadline).await;
+                if let Ok((Outcome::Done, Answer::Roster(page))) = answer {
+                    return Ok(page);
                 }
             }
             if !self.wait_to_ask_again(deadline).await {

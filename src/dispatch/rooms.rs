@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::feeding::{FEED_BYTES, kept_frame};
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology, locked};
+use crate::core::api::route::ROOM_USERS_MAX;
 use crate::core::frame;
 use crate::core::peer::{Answer, Envelope, Outcome, Request};
 use crate::core::protocol::reply;
@@ -26,8 +27,8 @@ const MEMBERS: SessionId = SessionId(u64::MAX);
 /// What is fetched at a time for a member that catches up, in bytes.
 const HISTORY_BYTES: usize = 64 * 1024;
 
-/// Users of a room that are named at a time.
-pub(super) const ROSTER_MAX: usize = 1000;
+/// Users of a room that are named at a time, to clients.
+const ROSTER_MAX: u32 = ROOM_USERS_MAX;
 
 /// The members of rooms at this node.
 pub(super) type LocalRooms = Rooms<Arc<Session>, Ticket>;
@@ -587,7 +588,7 @@ impl Dispatch {
         max: u32,
     ) -> Option<RosterPage> {
         let key = StreamKey::Room(room.clone());
-        let max = usize::try_from(max).unwrap_or(usize::MAX).min(ROSTER_MAX);
+        let max = usize::try_from(max.min(ROSTER_MAX)).unwrap_or(usize::MAX);
         self.with_shard(&key, |shard, ctx, _| {
             (ctx.may_serve(&key)).then(|| shard.rosters.page(room, after, max))
         })
@@ -601,7 +602,7 @@ impl Dispatch {
         room: RoomName,
         after: Option<UserId>,
     ) {
-        let max = u32::try_from(ROSTER_MAX).unwrap_or(u32::MAX);
+        let max = ROSTER_MAX;
         let origin = Origin::Roster {
             session: Arc::clone(session),
             id: Box::from(id),

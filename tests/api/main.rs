@@ -4,6 +4,7 @@ mod disconnecting;
 mod grpc;
 mod openapi;
 mod refusing;
+mod rooms;
 mod sending;
 #[path = "../support/mod.rs"]
 mod support;

@@ -4,10 +4,12 @@ use tonic::{Code, Status};
 
 use crate::api;
 use crate::core::api::order::{Item, Refused, too_large};
+use crate::core::api::route::{ROOM_USERS_MAX, RoomQuery};
 use crate::core::peer::UserSession;
 use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_promise};
 use crate::core::protocol::{Qos, Receipt, Send};
 use crate::core::protocol::{Recipient, check_body};
+use crate::core::roster::RosterPage;
 use crate::error::ErrorCode;
 use crate::id::{RoomName, StreamKey, UserId};
 
@@ -92,6 +94,36 @@ pub(super) fn receipt_to_wire(id: Option<String>, receipt: Receipt) -> api::Rece
             }),
             ..status(api::Status::Failed)
         },
+    }
+}
+
+/// Which part of which room; without a `limit` as much as there may be.
+pub(super) fn room_query(request: &api::GetRoomRequest) -> Result<RoomQuery, Status> {
+    let bad = |why: String| status_of(ErrorCode::BadRequest, why);
+    let room = RoomName::new(&request.room).map_err(|why| bad(format!("not a room: {why}")))?;
+    let after = (!request.after.is_empty()).then(|| user_id(&request.after));
+    if request.limit > ROOM_USERS_MAX {
+        return Err(bad(format!("`limit` must be at most {ROOM_USERS_MAX}")));
+    }
+    Ok(RoomQuery {
+        room,
+        after: after.transpose()?,
+        limit: match request.limit {
+            0 => ROOM_USERS_MAX,
+            limit => limit,
+        },
+    })
+}
+
+pub(super) fn room_to_wire(room: &RoomName, page: &RosterPage) -> api::Room {
+    let next = page.users.last().filter(|_| page.more);
+    api::Room {
+        room: room.as_str().to_owned(),
+        count: page.count,
+        users: page.users.iter().map(|u| u.as_str().to_owned()).collect(),
+        next: next
+            .map(|user| user.as_str().to_owned())
+            .unwrap_or_default(),
     }
 }
 

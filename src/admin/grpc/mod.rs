@@ -15,11 +15,14 @@ use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use self::convert::{item_of, receipt_to_wire, status_of, user_id, user_to_wire};
+use self::convert::{
+    item_of, receipt_to_wire, room_query, room_to_wire, status_of, user_id, user_to_wire,
+};
 use super::api::{NOT_ALL_CLOSED, wait_for_all};
 use super::{Admin, Body};
 use crate::api;
 use crate::api::api_server::{Api, ApiServer};
+use crate::core::api::route::RoomQuery;
 use crate::core::api::{BATCH_MESSAGES_MAX, body_bytes_max};
 use crate::error::ErrorCode;
 
@@ -125,6 +128,18 @@ impl Api for ApiService {
         let user = user_id(&request.into_inner().user)?;
         match self.0.dispatch.sessions_of(&user).await {
             Ok(sessions) => Ok(Response::new(user_to_wire(&user, sessions))),
+            Err(code) => Err(status_of(code, code.message())),
+        }
+    }
+
+    async fn get_room(
+        &self,
+        request: Request<api::GetRoomRequest>,
+    ) -> Result<Response<api::Room>, Status> {
+        self.check()?;
+        let RoomQuery { room, after, limit } = room_query(&request.into_inner())?;
+        match self.0.dispatch.room(&room, after.as_ref(), limit).await {
+            Ok(page) => Ok(Response::new(room_to_wire(&room, &page))),
             Err(code) => Err(status_of(code, code.message())),
         }
     }

@@ -5,8 +5,9 @@ use serde::Serialize;
 
 use crate::core::peer::UserSession;
 use crate::core::protocol::{Receipt, reply};
+use crate::core::roster::RosterPage;
 use crate::error::ErrorCode;
-use crate::id::UserId;
+use crate::id::{RoomName, UserId};
 
 /// The HTTP status that goes with an error code.
 #[must_use]
@@ -72,6 +73,25 @@ pub fn user(user: &UserId, sessions: &[UserSession]) -> Bytes {
         user: user.as_str(),
         online: !sessions.is_empty(),
         sessions: each.collect(),
+    })
+}
+
+/// Who is in a room.
+#[must_use]
+pub fn room(room: &RoomName, page: &RosterPage) -> Bytes {
+    #[derive(Serialize)]
+    struct Page<'a> {
+        room: &'a str,
+        count: u64,
+        users: Vec<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<&'a str>,
+    }
+    json(&Page {
+        room: room.as_str(),
+        count: page.count,
+        users: page.users.iter().map(UserId::as_str).collect(),
+        next: page.users.last().filter(|_| page.more).map(UserId::as_str),
     })
 }
 
@@ -171,6 +191,22 @@ mod tests {
         let offline = r#"{"user":"b\"ob","online":false,"sessions":[]}"#;
         assert_eq!(user(&bob(), &[]), offline);
         assert_eq!(closed(&bob(), 3), r#"{"user":"b\"ob","closed":3}"#);
+    }
+
+    #[test]
+    fn a_room_names_some_users_and_behind_whom_to_go_on() {
+        let lobby = RoomName::new("lobby").unwrap();
+        let page = |more| RosterPage {
+            count: 7,
+            users: vec![UserId::new("alice").unwrap(), bob()],
+            more,
+        };
+        assert_eq!(
+            room(&lobby, &page(true)),
+            r#"{"room":"lobby","count":7,"users":["alice","b\"ob"],"next":"b\"ob"}"#
+        );
+        let last = r#"{"room":"lobby","count":7,"users":["alice","b\"ob"]}"#;
+        assert_eq!(room(&lobby, &page(false)), last);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Which call a method and a path stand for.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::Fault;
 use crate::error::ErrorCode;
-use crate::id::UserId;
+use crate::id::{RoomName, UserId};
 
 /// What can be asked for on the admin address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,13 +25,30 @@ pub enum Call {
     Sessions(UserId),
     /// The end of the sessions of a user.
     Disconnect(UserId),
+    /// Who is in a room.
+    Room(RoomQuery),
 }
 
+/// Some of those who are in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomQuery {
+    /// The room.
+    pub room: RoomName,
+    /// Only users behind this one.
+    pub after: Option<UserId>,
+    /// At most as many, 1 to [`ROOM_USERS_MAX`].
+    pub limit: u32,
+}
+
+/// Users of a room that are named in one answer.
+pub const ROOM_USERS_MAX: u32 = 1000;
+
 /// All paths, and the methods that each takes.
-pub const PATHS: [(&str, &str); 7] = [
+pub const PATHS: [(&str, &str); 8] = [
     ("/v1/send", "POST"),
     ("/v1/users/{user}", READ),
     ("/v1/users/{user}/sessions", "DELETE"),
+    ("/v1/rooms/{room}", READ),
     ("/v1/cluster", READ),
     ("/healthz", READ),
     ("/readyz", READ),
@@ -41,13 +60,14 @@ const READ: &str = "GET, HEAD";
 /// Finds the call.
 ///
 /// # Errors
-/// 404 for a path that is not there, 405 for a method that it does not take, 400 for no user id.
-pub fn route(method: &str, path: &str) -> Result<Call, Fault> {
+/// 404 for a path that is not there, 405 for a method that it does not take, 400 for a name that is
+/// none or a wrong query.
+pub fn route(method: &str, path: &str, query: &str) -> Result<Call, Fault> {
     let known = PATHS.iter().find_map(|(pattern, allow)| {
-        let user = matches(pattern, path)?;
-        Some((*pattern, *allow, user))
+        let name = matches(pattern, path)?;
+        Some((*pattern, *allow, name))
     });
-    let Some((pattern, allow, user)) = known else {
+    let Some((pattern, allow, name)) = known else {
         let paths = PATHS.map(|(pattern, _)| pattern).join(", ");
         let message = format!("there is no such path; there are {paths}");
         return Err(Fault::with_status(404, ErrorCode::BadRequest, message));
@@ -62,8 +82,9 @@ pub fn route(method: &str, path: &str) -> Result<Call, Fault> {
     }
     Ok(match pattern {
         "/v1/send" => Call::Send,
-        "/v1/users/{user}" => Call::Sessions(user_id(user)?),
-        "/v1/users/{user}/sessions" => Call::Disconnect(user_id(user)?),
+        "/v1/users/{user}" => Call::Sessions(user_id(name)?),
+        "/v1/users/{user}/sessions" => Call::Disconnect(user_id(name)?),
+        "/v1/rooms/{room}" => Call::Room(room_query(name, query)?),
         "/healthz" => Call::Alive,
         "/readyz" => Call::Ready,
         "/metrics" => Call::Metrics,
@@ -71,26 +92,55 @@ pub fn route(method: &str, path: &str) -> Result<Call, Fault> {
     })
 }
 
-/// What stands in a path for the `{user}` of a pattern, nothing if that has none; `None` if the two do
-/// not fit.
+/// What stands in a path for the `{…}` of a pattern, nothing if that has none; `None` if the two do not
+/// fit.
 fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let mut user = "";
+    let mut name = "";
     let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
     loop {
         match (wanted.next(), given.next()) {
-            (None, None) => return Some(user),
-            (Some("{user}"), Some(segment)) => user = segment,
+            (None, None) => return Some(name),
+            (Some(wanted), Some(segment)) if wanted.starts_with('{') => name = segment,
             (Some(wanted), Some(given)) if wanted == given => {}
             _ => return None,
         }
     }
 }
 
+fn bad(why: impl Into<String>) -> Fault {
+    Fault::new(ErrorCode::BadRequest, why)
+}
+
 fn user_id(segment: &str) -> Result<UserId, Fault> {
-    let bad = |why: String| Fault::new(ErrorCode::BadRequest, why);
-    let name = percent_decode_str(segment).decode_utf8();
-    let name = name.map_err(|_| bad("the user id in the path is not UTF-8".to_owned()))?;
-    UserId::new(&name).map_err(|why| bad(format!("not a user id: {why}")))
+    UserId::new(&decoded(segment)?).map_err(|why| bad(format!("not a user id: {why}")))
+}
+
+fn room_query(segment: &str, query: &str) -> Result<RoomQuery, Fault> {
+    let room = RoomName::new(&decoded(segment)?);
+    let mut wanted = RoomQuery {
+        room: room.map_err(|why| bad(format!("not a room: {why}")))?,
+        after: None,
+        limit: ROOM_USERS_MAX,
+    };
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        match part.split_once('=') {
+            Some(("after", user)) => wanted.after = Some(user_id(&user.replace('+', " "))?),
+            Some(("limit", number)) => {
+                let limit = number.parse().ok();
+                let limit = limit.filter(|limit| (1..=ROOM_USERS_MAX).contains(limit));
+                let rule = || bad(format!("`limit` must be 1 to {ROOM_USERS_MAX}"));
+                wanted.limit = limit.ok_or_else(rule)?;
+            }
+            // As everywhere, what is not known is passed over.
+            _ => {}
+        }
+    }
+    Ok(wanted)
+}
+
+fn decoded(text: &str) -> Result<Cow<'_, str>, Fault> {
+    let name = percent_decode_str(text).decode_utf8();
+    name.map_err(|_| bad("the name in the path or the query is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -102,7 +152,7 @@ mod tests {
     }
 
     fn status(method: &str, path: &str) -> u16 {
-        route(method, path).unwrap_err().status
+        route(method, path, "").unwrap_err().status
     }
 
     #[test]
@@ -118,7 +168,27 @@ mod tests {
             ("HEAD", "/readyz", Call::Ready),
             ("GET", "/metrics", Call::Metrics),
         ] {
-            assert_eq!(route(method, path), Ok(call), "{method} {path}");
+            assert_eq!(route(method, path, ""), Ok(call), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_room_is_asked_for_page_by_page() {
+        let query = |after: Option<&str>, limit| {
+            let (room, after) = (RoomName::new("lob by").unwrap(), after.map(user));
+            Ok(Call::Room(RoomQuery { room, after, limit }))
+        };
+        for (text, expected) in [
+            ("", query(None, 1000)),
+            ("limit=7", query(None, 7)),
+            ("after=b%26b&limit=1&x", query(Some("b&b"), 1)),
+            ("after=b+b", query(Some("b b"), 1000)),
+        ] {
+            assert_eq!(route("GET", "/v1/rooms/lob%20by", text), expected, "{text}");
+        }
+        for wrong in ["limit=0", "limit=1001", "limit=x", "after=", "after=%ff"] {
+            let fault = route("GET", "/v1/rooms/lobby", wrong).unwrap_err();
+            assert_eq!(fault.status, 400, "{wrong}");
         }
     }
 
@@ -131,10 +201,10 @@ mod tests {
             ("sessions", "sessions"),
             ("%", "%"),
         ] {
-            let call = route("GET", &format!("/v1/users/{segment}"));
+            let call = route("GET", &format!("/v1/users/{segment}"), "");
             assert_eq!(call, Ok(Call::Sessions(user(name))), "{segment}");
         }
-        let sessions = route("DELETE", "/v1/users/a%2Fb/sessions");
+        let sessions = route("DELETE", "/v1/users/a%2Fb/sessions", "");
         assert_eq!(sessions, Ok(Call::Disconnect(user("a/b"))));
         for segment in ["", "%ff", "%0a", &"u".repeat(257)] {
             let path = format!("/v1/users/{segment}");
@@ -161,7 +231,7 @@ mod tests {
             ("POST", "/metrics", "GET, HEAD"),
             ("get", "/healthz", "GET, HEAD"),
         ] {
-            let fault = route(method, path).unwrap_err();
+            let fault = route(method, path, "").unwrap_err();
             assert_eq!((fault.status, fault.allow), (405, Some(allow)), "{path}");
         }
     }
