@@ -570,11 +570,10 @@ impl Frames {
 pub(super) fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
         position: Some(at),
-        id: &message.id,
-        from: &message.from,
+        id: message.id(),
+        from: message.from(),
         to: Some(key),
-        // Checked wherever a message comes from.
-        body: std::str::from_utf8(&message.body).unwrap_or_default(),
+        body: message.body(),
         ts: message.ts_ms,
     }))
 }
