@@ -21,9 +21,13 @@ impl MessageKey {
     /// The key of a sender's message.
     #[must_use]
     pub fn new(from: &str, id: &str) -> Self {
+        Self::of_bytes(from.as_bytes(), id.as_bytes())
+    }
+
+    pub(super) fn of_bytes(from: &[u8], id: &[u8]) -> Self {
         // Both one-shot: the streaming hasher is ten times as slow for so little.
-        let sender = xxh3_64(from.as_bytes());
-        Self(xxh3_128_with_seed(id.as_bytes(), sender))
+        let sender = xxh3_64(from);
+        Self(xxh3_128_with_seed(id, sender))
     }
 
     /// The key as it goes to other nodes, little-endian.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ids::{MessageKey, Seen, SeenIds};
-use super::message::Message;
+use super::message::{Message, Texts};
 use super::position::{Epoch, Position};
 use super::replay::Resolved;
 use crate::id::UserId;
@@ -96,6 +96,7 @@ pub struct Log {
     pub(super) epoch: Epoch,
     pub(super) branches: Vec<Branch>,
     pub(super) entries: VecDeque<Entry>,
+    texts: Texts,
     pub(super) next: u64,
     pub(super) acked: u64,
     pub(super) floor: u64,
@@ -137,6 +138,7 @@ impl Log {
                 merged: None,
             }],
             entries: VecDeque::new(),
+            texts: Texts::default(),
             next: 1,
             acked: 0,
             floor: 1,
@@ -286,7 +288,7 @@ impl Log {
     }
 
     /// As [`Self::push`], with the message's key.
-    fn push_new(&mut self, key: MessageKey, entry: Entry) -> u64 {
+    fn push_new(&mut self, key: MessageKey, mut entry: Entry) -> u64 {
         let offset = entry.offset;
         assert!(offset >= self.next, "offsets grow");
         self.next = offset + 1;
@@ -300,6 +302,7 @@ impl Log {
         } else {
             self.waiting.add(&entry);
         }
+        self.texts.keep(&mut entry.message);
         self.entries.push_back(entry);
         offset
     }
@@ -415,6 +418,7 @@ impl Log {
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
+            self.texts = Texts::default();
         }
         lost
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::ids::MessageKey;
 use crate::id::{InvalidId, UserId};
+
+/// Text of messages in one block, unless a single one has more.
+const BLOCK_BYTES: usize = 16 * 1024;
 
 /// What is kept of a message, on its way, in the log and in its copies. To clone it copies nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -90,13 +93,40 @@ impl Message {
     /// Its key among those seen.
     #[must_use]
     pub fn key(&self) -> MessageKey {
-        MessageKey::new(self.from(), self.id())
+        MessageKey::of_bytes(
+            &self.text[..self.id_at],
+            &self.text[self.id_at..self.body_at],
+        )
     }
 
     /// What it counts against a stream's bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.text.len()
+    }
+}
+
+/// Where a log keeps the text of its messages: in blocks, since what is written one after the other
+/// goes one after the other, too. A block is there until the last message in it has gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Texts {
+    /// What is left of the last block.
+    block: BytesMut,
+    /// The size of that block.
+    size: usize,
+}
+
+impl Texts {
+    /// Moves the text of a message here.
+    pub fn keep(&mut self, message: &mut Message) {
+        let text = &message.text;
+        if self.block.capacity() < text.len() {
+            // A log with few messages takes little more than they do.
+            self.size = (2 * self.size).min(BLOCK_BYTES).max(text.len());
+            self.block = BytesMut::with_capacity(self.size);
+        }
+        self.block.extend_from_slice(text);
+        message.text = self.block.split().freeze();
     }
 }
 
@@ -132,5 +162,36 @@ mod tests {
         let again = Message::checked("Zoë", "m1", "\"é\"", 7, true);
         assert_eq!(again, Ok(message));
         assert!(Message::checked("Zoë\n", "m1", "1", 7, true).is_err());
+    }
+
+    #[test]
+    fn a_log_keeps_text_in_blocks_that_grow_with_it() {
+        let from = UserId::new("a").unwrap();
+        let mut texts = Texts::default();
+        let mut sizes = Vec::new();
+        for number in 0..1000 {
+            let id = format!("m{number}");
+            let mut message = Message::new(&from, &id, "[1,2,3]", 7, false);
+            let before = message.clone();
+            texts.keep(&mut message);
+            assert_eq!(message, before);
+            if sizes.last() != Some(&texts.size) {
+                sizes.push(texts.size);
+            }
+        }
+        assert_eq!(
+            sizes[..3],
+            [before_len(), 2 * before_len(), 4 * before_len()]
+        );
+        assert_eq!(sizes.last(), Some(&BLOCK_BYTES));
+        let long = "1".repeat(2 * BLOCK_BYTES);
+        let mut message = Message::new(&from, "long", &long, 7, false);
+        texts.keep(&mut message);
+        assert_eq!((message.body(), texts.size), (&*long, message.size()));
+    }
+
+    /// What the first message of the test above has.
+    fn before_len() -> usize {
+        "am0[1,2,3]".len()
     }
 }
