@@ -134,7 +134,7 @@ impl<S> Lanes<S> {
         answer: &Answer,
     ) -> Option<Settled<S>> {
         let key = (ticket.to.clone(), ticket.session);
-        let lane = self.lanes.get_mut(&key)?;
+        let (place, _, lane) = self.lanes.get_full_mut(&key)?;
         let same = |item: &Item<S>| item.key == ticket.message;
         let index = lane.items.iter().position(same)?;
         let current = ticket.attempt == lane.attempt;
@@ -161,7 +161,7 @@ impl<S> Lanes<S> {
         };
         let item = lane.items.remove(index)?;
         if lane.items.is_empty() {
-            self.lanes.swap_remove(&key);
+            self.lanes.swap_remove_index(place);
         }
         Some(Settled {
             sender: item.sender,

@@ -169,15 +169,19 @@ impl<T> Streams<T> {
                 },
             }),
             Ok(Taken::Waits { duplicate }) => {
-                if let Some((copy, owner)) = self.owned_mut(key) {
-                    owner.waiters.push_back(Waiter {
-                        seq: copy.seq,
-                        from,
-                        duplicate,
-                    });
+                let Some((copy, owner)) = self.owned_mut(key) else {
+                    return;
+                };
+                owner.waiters.push_back(Waiter {
+                    seq: copy.seq,
+                    from,
+                    duplicate,
+                });
+                // Mostly the others follow, and the answer comes with theirs.
+                if owner.acked().is_none_or(|acked| acked >= copy.seq) || owner.is_lacked() {
+                    self.mend(ctx, key);
+                    self.commit(key);
                 }
-                self.mend(ctx, key);
-                self.commit(key);
             }
         }
     }
