@@ -181,7 +181,7 @@ mod tests {
         let inbox = StreamKey::Inbox(UserId::new("lobby").unwrap());
         let room = StreamKey::Room(RoomName::new("lobby").unwrap());
         for key in [inbox, room] {
-            assert_eq!(stream_key(&stream_key_to_wire(&key)), Ok(key));
+            assert_eq!(stream_key(stream_key_to_wire(&key)), Ok(key));
         }
         for wrong in ["", "\u{1}", "\u{1}\u{1}", "a\u{1}", "\u{2}a"] {
             assert!(stream_key(wrong).is_err(), "{wrong:?}");

@@ -220,7 +220,7 @@ fn requests_of_rooms() -> Vec<(&'static str, Request)> {
             Request::Broadcast(Broadcast {
                 from: user("alice"),
                 id: "m1".into(),
-                body: message().body,
+                body: message().slices()[2].clone(),
                 ts_ms: 1_732_350_000_123,
             }),
         ),
