@@ -89,7 +89,7 @@ fn client_side(c: &mut Criterion) {
             encode::text(&reply::message(&reply::Message {
                 position: None,
                 id: &envelope.id,
-                from: &envelope.from,
+                from: envelope.from.as_str(),
                 to: Some(&envelope.to),
                 body: black_box(body),
                 ts: envelope.ts_ms,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ringpost::core::consent::Consents;
 use ringpost::core::peer::{Answer, Outcome, Request};
@@ -106,13 +105,9 @@ fn pair() -> (Node, Node, StreamKey) {
 }
 
 fn message(number: u64) -> Message {
-    Message {
-        from: UserId::new("alice").expect("a user id"),
-        id: format!("{number:032x}").into(),
-        body: Bytes::from_static(&[b'1'; 128]),
-        ts_ms: 1_732_350_000_123,
-        notify: false,
-    }
+    let from = UserId::new("alice").expect("a user id");
+    let (id, body) = (format!("{number:032x}"), "1".repeat(128));
+    Message::new(&from, &id, &body, 1_732_350_000_123, false)
 }
 
 /// Carries what the owner wants to its holder and back, until it wants no more. Says how many

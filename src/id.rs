@@ -39,7 +39,8 @@ impl NodeId {
     /// [`InvalidId`] when it is empty, over 64 bytes, or has a character outside the set above.
     pub fn new(name: &str) -> Result<Self, InvalidId> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        check(name, NODE_ID_BYTES_MAX, allowed).map(Self)
+        check(name, NODE_ID_BYTES_MAX, allowed)?;
+        Ok(Self(name.into()))
     }
 
     /// The name.
@@ -60,7 +61,16 @@ impl UserId {
     /// # Errors
     /// [`InvalidId`] when it is empty, over 256 bytes, or has a control character.
     pub fn new(user: &str) -> Result<Self, InvalidId> {
-        check(user, USER_ID_BYTES_MAX, |c| !c.is_control()).map(Self)
+        Self::check(user)?;
+        Ok(Self(user.into()))
+    }
+
+    /// Whether text is a user id.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn check(user: &str) -> Result<(), InvalidId> {
+        check(user, USER_ID_BYTES_MAX, |c| !c.is_control())
     }
 
     /// The id as text.
@@ -144,11 +154,7 @@ impl Borrow<str> for NodeId {
     }
 }
 
-fn check(
-    text: &str,
-    bytes_max: usize,
-    allowed: impl Fn(char) -> bool,
-) -> Result<Arc<str>, InvalidId> {
+fn check(text: &str, bytes_max: usize, allowed: impl Fn(char) -> bool) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty);
     }
@@ -157,7 +163,7 @@ fn check(
     }
     match text.chars().find(|&c| !allowed(c)) {
         Some(c) => Err(InvalidId::Character(c)),
-        None => Ok(Arc::from(text)),
+        None => Ok(()),
     }
 }
 

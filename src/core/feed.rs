@@ -73,8 +73,6 @@ impl Feed {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-
     use super::*;
     use crate::core::stream::{Epoch, LogLimits, Message, Resume};
     use crate::id::{Generation, NodeId, UserId};
@@ -91,13 +89,7 @@ mod tests {
 
     fn append(log: &mut Log, ids: &[&str]) {
         for id in ids {
-            let message = Message {
-                from: UserId::new("a").unwrap(),
-                id: (*id).into(),
-                body: Bytes::from_static(b"1"),
-                ts_ms: 0,
-                notify: false,
-            };
+            let message = Message::new(&UserId::new("a").unwrap(), id, "1", 0, false);
             log.append(Duration::from_secs(1), message, &LIMITS)
                 .unwrap();
         }

@@ -69,8 +69,8 @@ pub struct Ticket {
 pub struct Settled<S> {
     /// Its sender.
     pub sender: S,
-    /// The sender's id for it.
-    pub id: Box<str>,
+    /// The message.
+    pub message: Message,
     /// What became of it.
     pub receipt: Receipt,
 }
@@ -134,7 +134,7 @@ impl<S> Lanes<S> {
         answer: &Answer,
     ) -> Option<Settled<S>> {
         let key = (ticket.to.clone(), ticket.session);
-        let lane = self.lanes.get_mut(&key)?;
+        let (place, _, lane) = self.lanes.get_full_mut(&key)?;
         let same = |item: &Item<S>| item.key == ticket.message;
         let index = lane.items.iter().position(same)?;
         let current = ticket.attempt == lane.attempt;
@@ -161,11 +161,11 @@ impl<S> Lanes<S> {
         };
         let item = lane.items.remove(index)?;
         if lane.items.is_empty() {
-            self.lanes.swap_remove(&key);
+            self.lanes.swap_remove_index(place);
         }
         Some(Settled {
             sender: item.sender,
-            id: item.message.id,
+            message: item.message,
             receipt,
         })
     }
@@ -211,7 +211,7 @@ impl<S> Lanes<S> {
                 };
                 expired.push(Settled {
                     sender: item.sender,
-                    id: item.message.id,
+                    message: item.message,
                     receipt: Receipt::Failed(outcome),
                 });
             }
@@ -257,8 +257,6 @@ fn attempt(
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::id::UserId;
 
@@ -271,13 +269,7 @@ mod tests {
     }
 
     fn message(id: &str) -> Message {
-        Message {
-            from: user("a"),
-            id: id.into(),
-            body: Bytes::from_static(b"1"),
-            ts_ms: 0,
-            notify: false,
-        }
+        Message::new(&user("a"), id, "1", 0, false)
     }
 
     fn at(ms: u64) -> Duration {
@@ -304,7 +296,7 @@ mod tests {
         assert_eq!(second.append.previous, Some(message("1").key()));
         for attempt in [first, second] {
             let settled = lanes.outcome(at(1), &attempt.ticket, Outcome::Done, &accepted());
-            assert_eq!(settled.unwrap().id, attempt.append.message.id);
+            assert_eq!(settled.unwrap().message, attempt.append.message);
         }
         assert!(lanes.is_empty());
         assert_eq!(push(&mut lanes, "3").unwrap().append.previous, None);
@@ -339,14 +331,14 @@ mod tests {
         assert_eq!(push(&mut lanes, "3"), None, "it waits behind the others");
         assert!(lanes.due(at(2), false, |_| false).is_empty());
         let again = lanes.due(at(60), false, |_| false);
-        let ids: Vec<_> = again.iter().map(|a| &*a.append.message.id).collect();
+        let ids: Vec<_> = again.iter().map(|a| a.append.message.id()).collect();
         assert_eq!(ids, ["1", "2", "3"]);
         assert_eq!(again[1].append.previous, Some(message("1").key()));
         // What becomes of the former attempt does not count, unless it was accepted.
         assert_eq!(refused(&mut lanes, &second, Outcome::InboxFull), None);
         assert!(lanes.due(at(999), false, |_| false).is_empty());
         let late = lanes.outcome(at(61), &second.ticket, Outcome::Done, &accepted());
-        assert_eq!(&*late.unwrap().id, "2");
+        assert_eq!(late.unwrap().message.id(), "2");
         // All former attempts have been answered.
         let full = refused(&mut lanes, &again[0], Outcome::InboxFull);
         assert_eq!(full.unwrap().receipt, Receipt::Failed(Outcome::InboxFull));

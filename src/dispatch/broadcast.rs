@@ -37,7 +37,7 @@ impl Dispatch {
         let frame = frame::encode::text(&reply::message(&reply::Message {
             position: None,
             id: &broadcast.id,
-            from: &broadcast.from,
+            from: broadcast.from.as_str(),
             to: None,
             // Checked wherever a message comes from.
             body: std::str::from_utf8(&broadcast.body).unwrap_or_default(),

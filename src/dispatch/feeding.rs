@@ -70,8 +70,9 @@ impl Dispatch {
         let Some((log, visible)) = streams.shown(key) else {
             return;
         };
-        let mut frames = Frames::default();
-        for local in directory.locals_mut(key) {
+        let locals = directory.locals_mut(key);
+        let mut frames = Frames::new(locals.len());
+        for local in locals {
             match local.handle.clone() {
                 Subscriber::Session(session) => {
                     self.feed_local(local, &session, (log, visible), &mut frames, key);
@@ -549,12 +550,20 @@ fn lost(session: &Session) {
 }
 
 /// The frames of one key's entries, each made once.
-#[derive(Default)]
 struct Frames {
+    /// There are others to whom the last one goes as well.
+    shared: bool,
     last: Option<(u64, Bytes)>,
 }
 
 impl Frames {
+    fn new(sessions: usize) -> Self {
+        Self {
+            shared: sessions > 1,
+            last: None,
+        }
+    }
+
     fn of(&mut self, key: &StreamKey, entry: &Entry, at: Position) -> Bytes {
         if let Some((offset, frame)) = &self.last
             && *offset == entry.offset
@@ -562,7 +571,9 @@ impl Frames {
             return frame.clone();
         }
         let frame = kept_frame(key, &entry.message, at);
-        self.last = Some((entry.offset, frame.clone()));
+        if self.shared {
+            self.last = Some((entry.offset, frame.clone()));
+        }
         frame
     }
 }
@@ -570,11 +581,10 @@ impl Frames {
 pub(super) fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
         position: Some(at),
-        id: &message.id,
-        from: &message.from,
+        id: message.id(),
+        from: message.from(),
         to: Some(key),
-        // Checked wherever a message comes from.
-        body: std::str::from_utf8(&message.body).unwrap_or_default(),
+        body: message.body(),
         ts: message.ts_ms,
     }))
 }

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::shard::{Sender, Shard, Waiter};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::lane::{Attempt, Receipt, Settled};
@@ -228,13 +226,8 @@ impl Dispatch {
         to: &StreamKey,
         send: &Send<'_>,
     ) {
-        let message = Message {
-            from: from.clone(),
-            id: Box::from(&*send.id),
-            body: Bytes::copy_from_slice(send.body.as_bytes()),
-            ts_ms: self.clock.unix_ms(),
-            notify: send.notify,
-        };
+        let now_ms = self.clock.unix_ms();
+        let message = Message::new(from, &send.id, send.body, now_ms, send.notify);
         self.with_shard(to, |shard, ctx, topology| {
             let deadline = ctx.now + self.config.request_timeout;
             let sender = (lane, sender);
@@ -298,10 +291,11 @@ impl Dispatch {
     pub(super) fn tell_sender(&self, settled: impl IntoIterator<Item = Settled<Sender>>) {
         for Settled {
             sender,
-            id,
+            message,
             receipt,
         } in settled
         {
+            let id = message.id();
             let receipt = match receipt {
                 Receipt::Accepted { copies, duplicate } => {
                     if duplicate {
@@ -314,7 +308,7 @@ impl Dispatch {
                 Receipt::Failed(outcome) => {
                     let code = self.error_of(outcome).unwrap_or(ErrorCode::Unknown);
                     if code != ErrorCode::Unknown {
-                        self.free(&sender, &id);
+                        self.free(&sender, id);
                     }
                     code.into()
                 }
@@ -322,7 +316,7 @@ impl Dispatch {
             match sender {
                 Sender::Session(session) => {
                     session.take_pending(1);
-                    session.push_text(&reply::receipt(Some(&id), &receipt));
+                    session.push_text(&reply::receipt(Some(id), &receipt));
                 }
                 Sender::Backend(pending) => pending.settle(receipt),
             }

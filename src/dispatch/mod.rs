@@ -535,7 +535,7 @@ fn message_frame(envelope: &Envelope) -> Bytes {
     frame::encode::text(&reply::message(&reply::Message {
         position: None,
         id: &envelope.id,
-        from: &envelope.from,
+        from: envelope.from.as_str(),
         to: Some(&envelope.to),
         // Checked wherever an envelope comes from.
         body: std::str::from_utf8(body).unwrap_or_default(),

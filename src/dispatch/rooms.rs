@@ -91,11 +91,11 @@ impl Drop for Ticket {
 /// Gives members of a room a frame with a message; says how many took it.
 fn hand_out<'a>(
     members: impl Iterator<Item = (&'a Arc<Session>, &'a UserId)>,
-    (from, id): (&UserId, &str),
+    (from, id): (&str, &str),
     frame: &Bytes,
 ) -> u64 {
     let hand = |(session, user): (&Arc<Session>, &UserId)| {
-        let muted = user == from && session.is_muted(id);
+        let muted = user.as_str() == from && session.is_muted(id);
         u64::from(!muted && session.push(frame.clone()))
     };
     members.map(hand).sum()
@@ -109,7 +109,7 @@ pub(super) fn hand_over(rooms: &LocalRooms, envelope: &Envelope) -> u64 {
     let Some(room) = rooms.get(name) else {
         return 0;
     };
-    let message = (&envelope.from, &*envelope.id);
+    let message = (envelope.from.as_str(), &*envelope.id);
     hand_out(room.live(), message, &super::message_frame(envelope))
 }
 
@@ -125,7 +125,7 @@ pub(super) fn hand_entry(
         return 0;
     };
     let frame = kept_frame(key, message, at);
-    hand_out(room.wanting(at), (&message.from, &*message.id), &frame)
+    hand_out(room.wanting(at), (message.from(), message.id()), &frame)
 }
 
 impl Dispatch {

@@ -222,7 +222,7 @@ impl Dispatch {
         let Watched {
             waiter,
             to,
-            mut message,
+            message,
         } = watched;
         let new = matches!(
             answer,
@@ -233,8 +233,8 @@ impl Dispatch {
         );
         if let (Some(webhooks), StreamKey::Inbox(user)) = (&self.webhooks, &to) {
             if outcome == Outcome::InboxFull {
-                message.body.clear();
-                self.tell(webhooks, user, What::InboxFull(message));
+                let message = message.without_body();
+                self.tell(webhooks, user, What::InboxFull(Box::new(message)));
             } else if outcome == Outcome::Done && new && !shard.directory.is_online(&to) {
                 self.tell(webhooks, user, What::OfflineMessage(message));
             }

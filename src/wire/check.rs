@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use super::WireError;
+use super::{WireError, proto};
 use crate::core::protocol::request::REQUEST_ID_BYTES_MAX;
+use crate::core::stream::Message;
 use crate::id::{Generation, NodeId, RoomName, StreamKey, UserId};
 
 /// Offsets, generations and times stay exact in JSON and JavaScript.
@@ -18,8 +19,14 @@ pub(super) fn user_id(user: &str) -> Result<UserId, WireError> {
     UserId::new(user).map_err(|_| WireError("a user id out of bounds"))
 }
 
+/// Text in a field of bytes.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, WireError> {
+    std::str::from_utf8(bytes).map_err(|_| WireError("text that is not UTF-8"))
+}
+
 /// A stream's key: a user id, or a room's name behind [`ROOM_MARK`].
-pub(super) fn stream_key(key: &str) -> Result<StreamKey, WireError> {
+pub(super) fn stream_key(key: impl AsRef<[u8]>) -> Result<StreamKey, WireError> {
+    let key = text(key.as_ref())?;
     match key.strip_prefix(ROOM_MARK) {
         None => user_id(key).map(StreamKey::Inbox),
         Some(room) => room_name(room).map(StreamKey::Room),
@@ -43,8 +50,13 @@ pub(super) fn node_id(node: &str) -> Result<NodeId, WireError> {
 }
 
 pub(super) fn message_id(id: String) -> Result<Box<str>, WireError> {
+    check_message_id(&id)?;
+    Ok(id.into_boxed_str())
+}
+
+fn check_message_id(id: &str) -> Result<(), WireError> {
     if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) {
-        Ok(id.into_boxed_str())
+        Ok(())
     } else {
         Err(WireError("a message id out of bounds"))
     }
@@ -58,9 +70,19 @@ pub(super) fn body(body: Bytes) -> Result<Bytes, WireError> {
     }
 }
 
-/// A body that will be kept, in bytes of its own: a slice would keep all that came with it.
-pub(super) fn kept_body(slice: Bytes) -> Result<Bytes, WireError> {
-    Ok(Bytes::copy_from_slice(&body(slice)?))
+/// A message that will be kept, in memory of its own: a slice would keep all that came with it.
+pub(super) fn kept(message: &proto::Message) -> Result<Message, WireError> {
+    let proto::Message {
+        from,
+        id,
+        body,
+        ts_ms,
+        notify,
+    } = message;
+    let id = text(id)?;
+    check_message_id(id)?;
+    Message::checked(text(from)?, id, text(body)?, *ts_ms, *notify)
+        .map_err(|_| WireError("a user id out of bounds"))
 }
 
 pub(super) fn generation(generation: u64) -> Result<Generation, WireError> {
@@ -159,7 +181,7 @@ mod tests {
         let inbox = StreamKey::Inbox(UserId::new("lobby").unwrap());
         let room = StreamKey::Room(RoomName::new("lobby").unwrap());
         for key in [inbox, room] {
-            assert_eq!(stream_key(&stream_key_to_wire(&key)), Ok(key));
+            assert_eq!(stream_key(stream_key_to_wire(&key)), Ok(key));
         }
         for wrong in ["", "\u{1}", "\u{1}\u{1}", "a\u{1}", "\u{2}a"] {
             assert!(stream_key(wrong).is_err(), "{wrong:?}");

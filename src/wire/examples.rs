@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use crate::core::peer::{
     Answer, Append, Broadcast, Content, Delivery, Envelope, Install, Offer, Operation, Outcome,
     Pulled, Reply, Request, UserSession,
@@ -45,13 +43,8 @@ pub fn position(offset: u64) -> Position {
 }
 
 pub fn message() -> Message {
-    Message {
-        from: user("alice"),
-        id: "m1".into(),
-        body: Bytes::from_static(b"{ \"a\" : 1e400 }"),
-        ts_ms: 1_732_350_000_123,
-        notify: true,
-    }
+    let body = "{ \"a\" : 1e400 }";
+    Message::new(&user("alice"), "m1", body, 1_732_350_000_123, true)
 }
 
 pub fn entry(offset: u64) -> SnapshotEntry {
@@ -91,7 +84,7 @@ pub fn snapshot() -> Snapshot {
         ..entry(18)
     };
     let seen = |offset, age_ms| SnapshotSeen {
-        key: MessageKey::new(&user("bob"), "m0"),
+        key: MessageKey::new("bob", "m0"),
         offset,
         age: Duration::from_millis(age_ms),
     };
@@ -227,7 +220,7 @@ fn requests_of_rooms() -> Vec<(&'static str, Request)> {
             Request::Broadcast(Broadcast {
                 from: user("alice"),
                 id: "m1".into(),
-                body: message().body,
+                body: message().slices()[2].clone(),
                 ts_ms: 1_732_350_000_123,
             }),
         ),
@@ -252,7 +245,7 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
         resume,
         new: false,
     };
-    let body = Content::Body(message().body);
+    let body = Content::Body(message().slices()[2].clone());
     vec![
         ("envelope", Request::Envelope(envelope(body))),
         ("notice", Request::Envelope(envelope(Content::Delivered))),

@@ -45,7 +45,7 @@ impl From<Request> for proto::request::Kind {
                 seq,
                 operations,
             } => Self::Replicate(proto::Replicate {
-                key: stream_key_to_wire(&key),
+                key: stream_key_to_wire(&key).into(),
                 number,
                 seq,
                 operations: operations.into_iter().map(Into::into).collect(),
@@ -273,7 +273,7 @@ impl TryFrom<proto::Envelope> for Envelope {
 impl From<Append> for proto::Append {
     fn from(append: Append) -> Self {
         Self {
-            to: stream_key_to_wire(&append.to),
+            to: stream_key_to_wire(&append.to).into(),
             message: Some(append.message.into()),
             previous: append.previous.map(key_to_wire).unwrap_or_default(),
         }
@@ -353,7 +353,7 @@ impl TryFrom<proto::Install> for Install {
 impl From<Delivery> for proto::Delivery {
     fn from(delivery: Delivery) -> Self {
         Self {
-            key: stream_key_to_wire(&delivery.key),
+            key: stream_key_to_wire(&delivery.key).into(),
             session: delivery.session.0,
             nonce: delivery.nonce,
             after: Some(delivery.after.into()),

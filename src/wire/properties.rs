@@ -48,13 +48,12 @@ prop_compose! {
         age_ms in any::<u64>(), origins in prop::collection::vec(position(), 0..4),
         (acked, notify) in any::<(bool, bool)>(),
     ) -> SnapshotEntry {
-        let (id, body) = (id.into_boxed_str(), Bytes::from(body));
         SnapshotEntry {
             offset,
             age: Duration::from_millis(age_ms),
             acked,
             origins,
-            message: Message { from, id, body, ts_ms, notify },
+            message: Message::new(&from, &id, &body, ts_ms, notify),
         }
     }
 }

@@ -24,7 +24,7 @@ where
 
 #[test]
 fn an_envelope_that_cannot_be_right_is_refused() {
-    let body = || envelope(Content::Body(message().body));
+    let body = || envelope(Content::Body(message().slices()[2].clone()));
     let with = |change: fn(&mut proto::Envelope)| changed::<Envelope, _>(body(), change);
     assert!(with(|_| {}).is_ok());
     assert!(with(|e| e.from = "eve\n".into()).is_err());
@@ -48,7 +48,7 @@ fn an_append_that_cannot_be_right_is_refused() {
     };
     let with = |change: fn(&mut proto::Append)| changed::<Append, _>(append(), change);
     assert!(with(|_| {}).is_ok());
-    assert!(with(|a| a.to = String::new()).is_err());
+    assert!(with(|a| a.to = Bytes::new()).is_err());
     assert!(with(|a| a.message = None).is_err());
     assert!(with(|a| a.previous = Bytes::from_static(&[0; 15])).is_err());
     assert!(with(|a| a.previous = Bytes::from_static(&[0; 17])).is_err());
@@ -56,7 +56,7 @@ fn an_append_that_cannot_be_right_is_refused() {
     let with = |change: fn(&mut proto::Message)| changed::<Message, _>(message(), change);
     assert!(with(|_| {}).is_ok());
     assert!(with(|m| m.from = "e\u{85}".into()).is_err());
-    assert!(with(|m| m.id = "m".repeat(65)).is_err());
+    assert!(with(|m| m.id = "m".repeat(65).into()).is_err());
     assert!(with(|m| m.body = Bytes::from_static(b"\xff")).is_err());
 }
 
@@ -115,7 +115,7 @@ fn a_configuration_that_cannot_be_right_is_refused() {
 fn a_delivery_that_cannot_be_right_is_refused() {
     let with = |change: fn(&mut proto::Delivery)| changed::<Delivery, _>(delivery(), change);
     assert!(with(|_| {}).is_ok());
-    assert!(with(|d| d.key = String::new()).is_err());
+    assert!(with(|d| d.key = Bytes::new()).is_err());
     assert!(with(|d| d.position = None).is_err());
     assert!(with(|d| d.after = None).is_err());
     assert!(with(|d| d.entries.clear()).is_err());
@@ -141,7 +141,7 @@ fn a_request_that_cannot_be_right_is_refused() {
     assert!(with(|r| r.seq = 0).is_err());
     assert!(with(|r| r.operations.clear()).is_err());
     assert!(with(|r| r.operations[0].kind = None).is_err());
-    assert!(with(|r| r.key = String::new()).is_err());
+    assert!(with(|r| r.key = Bytes::new()).is_err());
 
     let bob = || "bob".to_owned();
     let wrong = [

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::check::{
-    at_most, bounded, each, entry_offset, kept_body, message_id, offset, required, user_id,
-};
+use super::check::{at_most, bounded, each, entry_offset, kept, offset, required};
 use super::{WireError, proto};
 use crate::core::stream::{
     Epoch, Message, MessageKey, Position, Snapshot, SnapshotBranch, SnapshotEntry, SnapshotSeen,
@@ -63,10 +61,11 @@ pub(super) fn position(position: Option<proto::Position>) -> Result<Position, Wi
 
 impl From<Message> for proto::Message {
     fn from(message: Message) -> Self {
+        let [from, id, body] = message.slices();
         Self {
-            from: message.from.as_str().to_owned(),
-            id: message.id.into_string(),
-            body: message.body,
+            from,
+            id,
+            body,
             ts_ms: message.ts_ms,
             notify: message.notify,
         }
@@ -77,13 +76,7 @@ impl TryFrom<proto::Message> for Message {
     type Error = WireError;
 
     fn try_from(message: proto::Message) -> Result<Self, WireError> {
-        Ok(Self {
-            from: user_id(&message.from)?,
-            id: message_id(message.id)?,
-            body: kept_body(message.body)?,
-            ts_ms: message.ts_ms,
-            notify: message.notify,
-        })
+        kept(&message)
     }
 }
 

@@ -35,14 +35,15 @@ fn replies_come_back_as_they_went() {
 
 /// The bodies that a request carries.
 fn bodies(request: &Request) -> Vec<Bytes> {
-    let of = |entries: &[SnapshotEntry]| entries.iter().map(|e| e.message.body.clone()).collect();
+    let body = |message: &Message| message.slices()[2].clone();
+    let of = |entries: &[SnapshotEntry]| entries.iter().map(|e| body(&e.message)).collect();
     match request {
-        Request::Append(append) => vec![append.message.body.clone()],
+        Request::Append(append) => vec![body(&append.message)],
         Request::Install(install) => of(&install.snapshot.entries),
         Request::Deliver(delivery) => of(&delivery.entries),
         Request::Replicate { operations, .. } => {
             let appended = operations.iter().filter_map(|operation| match operation {
-                Operation::Append(entry) => Some(entry.message.body.clone()),
+                Operation::Append(entry) => Some(body(&entry.message)),
                 Operation::Ack(_) => None,
             });
             appended.collect()
@@ -64,7 +65,7 @@ fn a_body_that_is_kept_does_not_keep_what_came_with_it() {
     }
     assert_eq!(checked, 8);
 
-    let passed_on = envelope(Content::Body(message().body));
+    let passed_on = envelope(Content::Body(message().slices()[2].clone()));
     let received = encoded(Request::Envelope(passed_on));
     let Request::Envelope(Envelope { content, .. }) = decoded(received.clone()) else {
         panic!("another kind");
@@ -77,12 +78,11 @@ fn a_body_that_is_kept_does_not_keep_what_came_with_it() {
 
 #[test]
 fn a_copy_of_a_small_message_costs_little_more_than_the_message() {
-    let message = Message {
-        from: user("user-000000000001"),
-        id: "6f1e0c9a-5b1d-4a7e-9c3f-2d8b7a6e5f40".into(),
-        body: vec![b'1'; 128].into(),
-        ..message()
-    };
+    let (from, id) = (
+        user("user-000000000001"),
+        "6f1e0c9a-5b1d-4a7e-9c3f-2d8b7a6e5f40",
+    );
+    let message = Message::new(&from, id, &"1".repeat(128), message().ts_ms, true);
     let request = Request::Replicate {
         key: inbox("user-000000000002"),
         number: 1000,

@@ -70,6 +70,8 @@ struct Pump<'a, S> {
     close_by: Option<Instant>,
     heartbeat: Heartbeat,
     strange: u8,
+    /// What waits is written the next time round.
+    put_off: bool,
 }
 
 /// Why a session's loop ended.
@@ -106,6 +108,7 @@ where
             close_by: None,
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
+            put_off: false,
         }
     }
 
@@ -146,10 +149,17 @@ where
             self.close_by = Some(close_by);
             timer.as_mut().reset(close_by);
         }
-        match self.poll_write(cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Step::End(End::ClosedByUs)),
-            Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
-            Poll::Pending => {}
+        if queued > 0 && self.writing.is_empty() && !self.put_off {
+            // Those who are about to run may have more for it: one write takes all of that.
+            self.put_off = true;
+            cx.waker().wake_by_ref();
+        } else {
+            self.put_off = false;
+            match self.poll_write(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Step::End(End::ClosedByUs)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
+                Poll::Pending => {}
+            }
         }
         let pending_max = self.server.config.limits.pending_sends_max;
         // A receipt is written to the outbox, and so wakes this up.

@@ -13,6 +13,10 @@ pub(super) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// The text of a JSON string; `None` for any other value.
 pub(super) fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    // Many a field is no string, and an error costs more than all the rest.
+    if !raw.starts_with('"') {
+        return None;
+    }
     serde_json::from_str::<Text<'_>>(raw)
         .ok()
         .map(|text| text.0)

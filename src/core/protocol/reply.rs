@@ -44,7 +44,7 @@ pub struct Message<'a> {
     /// The sender's id for it: (`from`, `id`) names it everywhere.
     pub id: &'a str,
     /// Who sent it.
-    pub from: &'a UserId,
+    pub from: &'a str,
     /// Whom it was sent to; `None`: everyone.
     pub to: Option<&'a StreamKey>,
     /// One JSON value, put into the message as it stands.
@@ -124,14 +124,14 @@ pub fn welcome(welcome: &Welcome<'_>) -> Vec<u8> {
 #[must_use]
 pub fn message(message: &Message<'_>) -> Vec<u8> {
     let size = message.id.len()
-        + message.from.as_str().len()
+        + message.from.len()
         + 2 * message.to.map_or(0, |to| to.as_str().len())
         + message.body.len();
     Object::of_size("message", MESSAGE_BYTES + size)
         .stream(message.to)
         .position(message.position)
         .text("id", message.id)
-        .text("from", message.from.as_str())
+        .text("from", message.from)
         .to(message.to)
         .raw("body", message.body)
         .raw("ts", message.ts)

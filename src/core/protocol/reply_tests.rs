@@ -52,7 +52,7 @@ fn replies_stand_in_the_documented_order_and_compactly() {
     let inbox = Message {
         position: None,
         id: "m1",
-        from: &alice,
+        from: alice.as_str(),
         to: Some(&StreamKey::from(&bob)),
         body: "{ \"a\":1.0 }",
         ts: 1_732_350_000_123,
@@ -141,7 +141,7 @@ fn a_position_stands_behind_the_node_and_behind_the_stream() {
     let kept = Message {
         position,
         id: "m1",
-        from: &alice,
+        from: alice.as_str(),
         to: Some(&StreamKey::from(&alice)),
         body: "1",
         ts: 1,
@@ -211,7 +211,7 @@ proptest! {
         };
         prop_assert_eq!(send.body, &body);
         let out = message(&Message {
-            position: None, id: &send.id, from: &user("a"), to: send.to.key(), body: send.body, ts: 1,
+            position: None, id: &send.id, from: "a", to: send.to.key(), body: send.body, ts: 1,
         });
         let read: Read<'_> = serde_json::from_slice(&out).unwrap();
         prop_assert_eq!(read.body.get(), &body);

@@ -285,8 +285,8 @@ fn refuse_repeated(fields: &Fields<'_>) -> Result<(), Fault> {
 }
 
 fn named<'a>(id: Option<&Cow<'a, str>>) -> Result<Cow<'a, str>, Fault> {
-    let rule = format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
-    id.cloned().ok_or_else(|| bad(rule))
+    let rule = || format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
+    id.cloned().ok_or_else(|| bad(rule()))
 }
 
 /// The `from` of an object, which for clients is a field like any unknown one.

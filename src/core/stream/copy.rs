@@ -180,6 +180,16 @@ impl<T> Owner<T> {
         self.waiters.is_empty() && self.appended.is_empty() && self.pulling.is_none()
     }
 
+    /// The last operation that all other holders have acknowledged; `None` if there are none.
+    pub(super) fn acked(&self) -> Option<u64> {
+        self.replicas.iter().map(|replica| replica.acked).min()
+    }
+
+    /// Whether another holder has to be sent the whole stream.
+    pub(super) fn is_lacked(&self) -> bool {
+        (self.replicas.iter()).any(|replica| replica.state == ReplicaState::Lacking)
+    }
+
     pub(super) fn replica(&mut self, node: &crate::id::NodeId) -> Option<&mut Replica> {
         let mut replicas = self.replicas.iter_mut();
         replicas.find(|replica| replica.holder.node == *node)

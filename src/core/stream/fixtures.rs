@@ -1,7 +1,5 @@
 //! What the tests of this module share.
 
-use bytes::Bytes;
-
 use super::{Epoch, Message};
 use crate::id::{Generation, NodeId, UserId};
 
@@ -12,11 +10,6 @@ pub fn epoch(number: u64) -> Epoch {
 
 /// A message of one sender with a body of that many bytes.
 pub fn message(id: &str, bytes: usize) -> Message {
-    Message {
-        from: UserId::new("a").unwrap(),
-        id: id.into(),
-        body: Bytes::from(vec![b'1'; bytes]),
-        ts_ms: 0,
-        notify: false,
-    }
+    let from = UserId::new("a").unwrap();
+    Message::new(&from, id, &"1".repeat(bytes), 0, false)
 }

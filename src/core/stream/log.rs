@@ -8,44 +8,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::ids::{MessageKey, Seen, SeenIds};
+use super::message::{Message, Texts};
 use super::position::{Epoch, Position};
 use super::replay::Resolved;
 use crate::id::UserId;
 
 /// Epochs that a log knows besides its own. A guess: as many changes of owner as a client will miss.
 const BRANCHES_MAX: usize = 64;
-
-/// A message as its sender gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// The sender.
-    pub from: UserId,
-    /// The sender's name for it, 1 to 64 bytes.
-    pub id: Box<str>,
-    /// JSON text, passed on byte for byte.
-    pub body: Bytes,
-    /// Milliseconds since the Unix epoch, set by the node that took it from its sender.
-    pub ts_ms: u64,
-    /// The sender wants to hear when it is acked.
-    pub notify: bool,
-}
-
-impl Message {
-    /// Its key among those seen.
-    #[must_use]
-    pub fn key(&self) -> MessageKey {
-        MessageKey::new(&self.from, &self.id)
-    }
-
-    /// What it counts against a stream's bytes.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.from.as_str().len() + self.id.len() + self.body.len()
-    }
-}
 
 /// A message with its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +96,7 @@ pub struct Log {
     pub(super) epoch: Epoch,
     pub(super) branches: Vec<Branch>,
     pub(super) entries: VecDeque<Entry>,
+    texts: Texts,
     pub(super) next: u64,
     pub(super) acked: u64,
     pub(super) floor: u64,
@@ -167,6 +138,7 @@ impl Log {
                 merged: None,
             }],
             entries: VecDeque::new(),
+            texts: Texts::default(),
             next: 1,
             acked: 0,
             floor: 1,
@@ -253,7 +225,19 @@ impl Log {
         self.floor
     }
 
+    /// The place of the first entry above an offset.
     pub(super) fn index_after(&self, offset: u64) -> usize {
+        // Where it is if no offset is missing behind it, which is nearly always so: a search would
+        // touch memory all over the log.
+        let behind = usize::try_from((self.next - 1).saturating_sub(offset)).unwrap_or(usize::MAX);
+        let guess = self.entries.len().saturating_sub(behind);
+        let before = guess.checked_sub(1).map(|index| &self.entries[index]);
+        let at = self.entries.get(guess);
+        if before.is_none_or(|entry| entry.offset <= offset)
+            && at.is_none_or(|entry| entry.offset > offset)
+        {
+            return guess;
+        }
         self.entries.partition_point(|entry| entry.offset <= offset)
     }
 
@@ -304,7 +288,7 @@ impl Log {
     }
 
     /// As [`Self::push`], with the message's key.
-    fn push_new(&mut self, key: MessageKey, entry: Entry) -> u64 {
+    fn push_new(&mut self, key: MessageKey, mut entry: Entry) -> u64 {
         let offset = entry.offset;
         assert!(offset >= self.next, "offsets grow");
         self.next = offset + 1;
@@ -318,6 +302,7 @@ impl Log {
         } else {
             self.waiting.add(&entry);
         }
+        self.texts.keep(&mut entry.message);
         self.entries.push_back(entry);
         offset
     }
@@ -372,7 +357,7 @@ impl Log {
             .range(self.ack_start(&resolved)..)
             .filter(wants);
         noticed
-            .map(|e| (e.offset, e.message.from.clone(), e.message.id.clone()))
+            .map(|e| (e.offset, e.message.sender(), e.message.id().into()))
             .collect()
     }
 
@@ -433,6 +418,7 @@ impl Log {
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new();
+            self.texts = Texts::default();
         }
         lost
     }

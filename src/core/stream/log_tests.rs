@@ -34,7 +34,7 @@ fn here(log: &Log, offset: u64) -> Position {
 fn replayed(log: &Log, resumed: &Resumed) -> Vec<String> {
     let ids = log
         .replay(resumed)
-        .map(|entry| entry.message.id.to_string());
+        .map(|entry| entry.message.id().to_owned());
     ids.collect()
 }
 

@@ -23,14 +23,14 @@ fn append(log: &mut Log, now: u64, id: &str, limits: &LogLimits) -> bool {
 }
 
 fn ids_of(log: &Log) -> Vec<&str> {
-    log.after(0).map(|entry| &*entry.message.id).collect()
+    log.after(0).map(|entry| entry.message.id()).collect()
 }
 
 fn replayed(log: &Log, position: Position) -> (Option<bool>, Vec<&str>) {
     let resumed = log.resume(Resume::At(position));
     let ids = log.after(resumed.position.offset);
     let ids = ids.filter(|entry| resumed.wants(entry));
-    (resumed.recovered, ids.map(|e| &*e.message.id).collect())
+    (resumed.recovered, ids.map(|e| e.message.id()).collect())
 }
 
 /// Both sides have 1 and 2; then the winner wrote `ours` and the loser `theirs`.
@@ -106,7 +106,7 @@ fn what_was_acked_on_either_side_is_acked() {
     winner.merge(&loser, epoch(3));
     assert_eq!(winner.acked(), 2);
     let resumed = winner.resume(Resume::Fresh);
-    let waiting = winner.replay(&resumed).map(|e| &*e.message.id);
+    let waiting = winner.replay(&resumed).map(|e| e.message.id());
     assert_eq!(waiting.collect::<Vec<_>>(), ["a", "y"]);
     assert_eq!(winner.waiting().0, 2);
 }
@@ -121,7 +121,7 @@ fn an_ack_from_the_losing_side_covers_what_was_seen_there() {
     };
     winner.ack(seen_x, &WIDE);
     let resumed = winner.resume(Resume::Fresh);
-    let waiting = winner.replay(&resumed).map(|e| &*e.message.id);
+    let waiting = winner.replay(&resumed).map(|e| e.message.id());
     assert_eq!(waiting.collect::<Vec<_>>(), ["a", "y"]);
 }
 

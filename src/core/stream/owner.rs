@@ -244,8 +244,7 @@ impl<T> Streams<T> {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
-        let acked = owner.replicas.iter().map(|replica| replica.acked).min();
-        let committed = acked.unwrap_or(copy.seq);
+        let committed = owner.acked().unwrap_or(copy.seq);
         owner.committed = owner.committed.max(committed);
         let copies = copies(&copy.holders);
         let before = owner.visible;

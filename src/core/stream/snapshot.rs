@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::ids::{MessageKey, Seen};
-use super::log::{Branch, Entry, Log, Message};
+use super::log::{Branch, Entry, Log};
+use super::message::Message;
 use super::position::{Epoch, Position};
 
 /// All that makes a log.

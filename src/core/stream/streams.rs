@@ -16,7 +16,8 @@ use super::configuration::Holder;
 use super::context::{About, Context, History, Output, Subscription};
 use super::copy::{Copy, Owner, Role, Stream, Waiter, copies};
 use super::ids::MessageKey;
-use super::log::{Log, Message};
+use super::log::Log;
+use super::message::Message;
 use super::position::{Epoch, Position};
 use super::replay::Resumed;
 use super::resume::Resume;
@@ -168,15 +169,19 @@ impl<T> Streams<T> {
                 },
             }),
             Ok(Taken::Waits { duplicate }) => {
-                if let Some((copy, owner)) = self.owned_mut(key) {
-                    owner.waiters.push_back(Waiter {
-                        seq: copy.seq,
-                        from,
-                        duplicate,
-                    });
+                let Some((copy, owner)) = self.owned_mut(key) else {
+                    return;
+                };
+                owner.waiters.push_back(Waiter {
+                    seq: copy.seq,
+                    from,
+                    duplicate,
+                });
+                // Mostly the others follow, and the answer comes with theirs.
+                if owner.acked().is_none_or(|acked| acked >= copy.seq) || owner.is_lacked() {
+                    self.mend(ctx, key);
+                    self.commit(key);
                 }
-                self.mend(ctx, key);
-                self.commit(key);
             }
         }
     }

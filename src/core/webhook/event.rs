@@ -73,8 +73,8 @@ impl Event {
             node: node.as_str(),
             user: self.user.as_str(),
             session: session.map(ToString::to_string),
-            from: message.map(|message| message.from.as_str()),
-            message_id: message.map(|message| &*message.id),
+            from: message.map(|message| message.from()),
+            message_id: message.map(|message| message.id()),
         };
         serde_json::to_writer(&mut *out, &head)
             .expect("texts are written into memory without fail");
@@ -82,7 +82,7 @@ impl Event {
             // As it was sent: JSON already, and checked wherever a message comes from.
             out.pop();
             out.extend_from_slice(b",\"body\":");
-            out.extend_from_slice(&message.body);
+            out.extend_from_slice(message.body().as_bytes());
             out.push(b'}');
         }
     }
@@ -136,13 +136,8 @@ mod tests {
 
     #[test]
     fn a_body_lists_its_events_and_leaves_the_bodies_of_messages_as_they_are() {
-        let message = Box::new(Message {
-            from: UserId::new("alice").unwrap(),
-            id: "m1".into(),
-            body: r#"{"a" : 1.0}"#.into(),
-            ts_ms: 7,
-            notify: false,
-        });
+        let from = UserId::new("alice").unwrap();
+        let message = Box::new(Message::new(&from, "m1", r#"{"a" : 1.0}"#, 7, false));
         let events = [
             event(1, What::Connected(SessionId(26))),
             event(2, What::OfflineMessage(message.clone())),

@@ -27,13 +27,7 @@ fn connected(number: u64) -> Event {
 }
 
 fn message(bytes: usize) -> Message {
-    Message {
-        from: user("alice"),
-        id: "m".into(),
-        body: vec![b'1'; bytes].into(),
-        ts_ms: 0,
-        notify: false,
-    }
+    Message::new(&user("alice"), "m", &"1".repeat(bytes), 0, false)
 }
 
 /// A lane with so many events, from 0 on.
