@@ -161,7 +161,10 @@ fn a_message_that_not_all_of_a_room_got_is_lost_for_the_others() {
          --duration 300ms --grace 300ms --json"
     );
     let (code, out, error) = output(&mut ringpost(&line));
-    assert!(code == 1 && error.contains("deliveries were lost"), "{error}");
+    assert!(
+        code == 1 && error.contains("deliveries were lost"),
+        "{error}"
+    );
     let report: Value = serde_json::from_str(&out).unwrap();
     let total = |name: &str| number(&report, &format!("/total/{name}"));
     assert_eq!(total("lost"), total("accepted"), "{report}");
