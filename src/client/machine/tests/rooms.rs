@@ -3,7 +3,7 @@
 use super::*;
 
 impl Script {
-    fn join(&mut self, id: &str, room: &str, since: Option<u64>) -> RequestNumber {
+    pub(super) fn join(&mut self, id: &str, room: &str, since: Option<u64>) -> RequestNumber {
         let since = since.map(|offset| Position::new("e", offset));
         let number = self.machine.join(id, room, since.as_ref()).unwrap();
         self.collect();
@@ -16,7 +16,7 @@ impl Script {
         number
     }
 
-    fn joined(&mut self, connection: ConnectionId, id: &str, offset: u64) {
+    pub(super) fn joined(&mut self, connection: ConnectionId, id: &str, offset: u64) {
         let text = format!(
             r#"{{"type":"receipt","id":"{id}","status":"joined","epoch":"e","offset":{offset}}}"#
         );
@@ -38,7 +38,13 @@ impl Script {
         self.text(connection, &text);
     }
 
-    fn in_room(&mut self, connection: ConnectionId, room: &str, id: &str, offset: Option<u64>) {
+    pub(super) fn in_room(
+        &mut self,
+        connection: ConnectionId,
+        room: &str,
+        id: &str,
+        offset: Option<u64>,
+    ) {
         let position = offset.map_or(String::new(), |offset| {
             format!(r#""epoch":"e","offset":{offset},"#)
         });
