@@ -203,7 +203,7 @@ async fn members_on_three_nodes_see_all_while_one_node_is_killed_and_another_dra
     tokio::join!(one.more(100), elsewhere, three.more(100));
     let mut all = [&mut one, &mut two, &mut three];
     reading(&mut all, async {
-        soon("the drain", draining).await.unwrap()
+        soon("the drain", draining).await.unwrap();
     })
     .await;
     tokio::join!(one.more(100), two.more(100), three.more(100));
