@@ -170,10 +170,15 @@ pub struct StatusArgs {
 /// ring hold the message, as many as `copies` says; it is kept until the recipient comes. With
 /// --qos 0 nothing is kept, and `sent` means that at least one session of the recipient was given
 /// the message.
+///
+/// A message to a room is kept for those of its members who catch up; its receipt is the same whether
+/// anybody is there or not. What goes to everyone is not kept, and only nodes with
+/// --clients-may-broadcast take it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   ringpost send --node ws://127.0.0.1:7001 --from alice --to bob 'good morning'
+  ringpost send --node ws://127.0.0.1:7001 --from alice --to-room lobby 'good morning'
   ringpost send --node ws://127.0.0.1:7001 --from alice --to bob --json-body '{\"n\":1}'
 
 Exit codes: 0 sent or accepted, 1 failed, or no receipt came.")]
@@ -186,14 +191,13 @@ pub struct SendArgs {
     #[arg(long, value_name = "USER")]
     pub from: String,
 
-    /// The user who is to get it
-    #[arg(long, value_name = "USER")]
-    pub to: String,
+    #[command(flatten)]
+    pub to: RecipientArgs,
 
-    /// 1: kept and copied until the recipient acks it; 0: for who is there now, and not kept
-    #[arg(long, value_name = "0|1", default_value_t = 1,
-          value_parser = clap::value_parser!(u8).range(0..=1))]
-    pub qos: u8,
+    /// 1: kept and copied until the recipient acks it; 0: for who is there now, and not kept.
+    /// Default: 1, or 0 with --everyone
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub qos: Option<u8>,
 
     /// Take TEXT as JSON and send it as it is, instead of as a string
     #[arg(long)]
@@ -206,4 +210,21 @@ pub struct SendArgs {
     /// The body of the message
     #[arg(value_name = "TEXT")]
     pub text: String,
+}
+
+/// Whom a message is for.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct RecipientArgs {
+    /// The user who is to get it
+    #[arg(long, value_name = "USER")]
+    pub to: Option<String>,
+
+    /// The room whose members are to get it
+    #[arg(long, value_name = "ROOM")]
+    pub to_room: Option<String>,
+
+    /// Everybody who is connected is to get it
+    #[arg(long)]
+    pub everyone: bool,
 }

@@ -4,21 +4,19 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use ringpost::client::{Client, Error, Options, Qos, Recipient, SendError, SendOptions};
-use ringpost::id::UserId;
+use ringpost::id::{RoomName, UserId};
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
-use super::args::SendArgs;
+use super::args::{RecipientArgs, SendArgs};
 use super::output::print;
 use super::{Outcome, complain};
 
 /// Sends and prints the receipt.
 pub async fn run(args: SendArgs) -> Outcome {
-    for (flag, user) in [("from", &args.from), ("to", &args.to)] {
-        if let Err(error) = UserId::new(user) {
-            complain(&format!("--{flag} = {user}: that is no user id, {error}"));
-            return Ok(ExitCode::from(2));
-        }
+    if let Err(sentence) = check(&args) {
+        complain(&sentence);
+        return Ok(ExitCode::from(2));
     }
     let body = if args.json_body {
         match serde_json::from_str::<Box<RawValue>>(&args.text) {
@@ -42,6 +40,33 @@ pub async fn run(args: SendArgs) -> Outcome {
     }
 }
 
+/// What is refused before anything is tried; the error is one sentence.
+fn check(args: &SendArgs) -> Result<(), String> {
+    let RecipientArgs {
+        to,
+        to_room,
+        everyone,
+    } = &args.to;
+    for (flag, user) in [("from", Some(&args.from)), ("to", to.as_ref())] {
+        if let Some(user) = user
+            && let Err(error) = UserId::new(user)
+        {
+            return Err(format!("--{flag} = {user}: that is no user id, {error}"));
+        }
+    }
+    if let Some(room) = to_room
+        && let Err(error) = RoomName::new(room)
+    {
+        return Err(format!("--to-room = {room}: that is no room, {error}"));
+    }
+    if *everyone && args.qos == Some(1) {
+        return Err(
+            "--everyone goes with --qos 0 only: what goes to everyone is not kept".to_owned(),
+        );
+    }
+    Ok(())
+}
+
 async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
     let mut options = Options::for_user(&args.from);
     // One limit for everything, and that is this command's own.
@@ -51,11 +76,18 @@ async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
     let client = Client::connect(&args.node.to_string(), options)
         .await
         .map_err(|error| sentence(&error))?;
-    let to = Recipient::user(&args.to);
+    let to = match &args.to {
+        RecipientArgs { to: Some(user), .. } => Recipient::user(user),
+        RecipientArgs {
+            to_room: Some(room),
+            ..
+        } => Recipient::room(room),
+        RecipientArgs { .. } => Recipient::Everyone,
+    };
     let mut how = SendOptions::default();
     how.qos = match args.qos {
-        0 => Qos::AtMostOnce,
-        _ => Qos::AtLeastOnce,
+        Some(0) => Qos::AtMostOnce,
+        Some(_) | None => Qos::AtLeastOnce,
     };
     let mut receipt = pin!(client.send(&to, body, how));
     let outcome = loop {

@@ -150,6 +150,18 @@ pub struct Failure {
     pub json: Arc<str>,
 }
 
+impl Failure {
+    /// A reply of another kind than was asked for, which no node gives.
+    pub(super) fn odd(json: &str) -> Self {
+        Self {
+            code: "unknown".to_owned(),
+            message: "the reply is of another kind than the request".to_owned(),
+            retry: false,
+            json: json.into(),
+        }
+    }
+}
+
 impl SendError {
     /// Whether it is certain that nothing was delivered.
     #[must_use]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::error::{Error, Failure};
 
 /// Something that happened, in the order in which it did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,35 @@ pub enum Event {
         id: String,
         /// Who has it.
         user: String,
+    },
+    /// Another user has come into a room that the client is in. Told where the nodes announce the
+    /// room's members.
+    Joined {
+        /// The room.
+        room: String,
+        /// Who has come.
+        user: String,
+    },
+    /// Another user has left a room that the client is in, or is gone.
+    Left {
+        /// The room.
+        room: String,
+        /// Who was there.
+        user: String,
+    },
+    /// Messages of this room may be missing: after a reconnect it could not be gone on where the
+    /// client was, or the node says so. What comes behind is in order.
+    RoomGap {
+        /// The room.
+        room: String,
+    },
+    /// A room that the client is in could not be joined again after a reconnect.
+    NotRejoined {
+        /// The room.
+        room: String,
+        /// Why. With `retry` the client tries again by itself, from where it was; without, it is no
+        /// longer in the room.
+        failure: Failure,
     },
     /// A node has welcomed the client.
     Connected {
@@ -77,6 +106,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The room that it came through.
+    #[must_use]
+    pub fn room(&self) -> Option<&str> {
+        self.stream.strip_prefix("room:")
+    }
+
     /// The body as a value.
     ///
     /// # Errors
@@ -94,7 +129,7 @@ pub enum Recipient {
     User(String),
     /// Who is in this room.
     Room(String),
-    /// Everybody.
+    /// Everybody who is connected. Nodes take it from clients only if they are told to.
     Everyone,
 }
 
@@ -104,6 +139,33 @@ impl Recipient {
     pub fn user(user: &str) -> Self {
         Self::User(user.to_owned())
     }
+
+    /// A room.
+    #[must_use]
+    pub fn room(room: &str) -> Self {
+        Self::Room(room.to_owned())
+    }
+}
+
+/// What a room is joined with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// Where the room stands: what comes behind there will come.
+    pub position: Position,
+    /// Only with a position to go on from: whether everything behind it comes. `false`: some of it is
+    /// gone.
+    pub recovered: Option<bool>,
+}
+
+/// Some of the users in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomPage {
+    /// How many there are in all.
+    pub count: u64,
+    /// Some of them, in an order that stays.
+    pub users: Vec<String>,
+    /// Behind whom the next page begins; `None`: there are no more.
+    pub next: Option<String>,
 }
 
 /// A place in a stream: behind the entry of that offset.

@@ -1,5 +1,7 @@
 //! The program's side of a client.
 
+mod rooms;
+
 use std::collections::HashMap;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use super::address::Target;
 use super::driver::{Driver, Shared, Waiting, now};
 use super::error::{Error, Failure, SendError};
 use super::event::{Event, Position, Receipt, Recipient, Stats};
-use super::machine::{Machine, Reply};
-use super::messages;
+use super::machine::{Machine, Reply, RequestNumber};
+use super::messages::{self, How};
 use super::options::{Options, Qos, SendOptions};
 use crate::core::protocol::request::REQUEST_ID_BYTES_MAX;
 
@@ -117,10 +119,19 @@ impl Client {
         if !(1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) {
             return Err(SendError::InvalidId);
         }
-        let text = messages::send(&id, to, &body, options.qos, options.notify)
+        let how = How {
+            qos: match to {
+                Recipient::Everyone => Qos::AtMostOnce,
+                Recipient::User(_) | Recipient::Room(_) => options.qos,
+            },
+            notify: options.notify,
+            echo: options.echo,
+        };
+        let text = messages::send(&id, to, &body, how)
             .map_err(|error| SendError::Body(error.to_string()))?;
-        let repeatable = options.qos == Qos::AtLeastOnce;
-        let reply = self.request(&id, text, repeatable).await?;
+        let repeatable = how.qos == Qos::AtLeastOnce;
+        let send = |machine: &mut Machine| machine.request(&id, text.into(), repeatable);
+        let reply = self.request(send).await?;
         Ok(PendingReceipt { id, reply })
     }
 
@@ -132,25 +143,25 @@ impl Client {
         let id = random_id();
         let text =
             messages::presence(&id, users).map_err(|error| SendError::Body(error.to_string()))?;
-        let reply = self.request(&id, text, true).await?;
+        let ask = |machine: &mut Machine| machine.request(&id, text.into(), true);
+        let reply = self.request(ask).await?;
         match settled(reply.await)? {
             Reply::Presence(online) => Ok(online),
-            Reply::Receipt(receipt) => Err(odd(&receipt.json)),
+            other => Err(odd(&other)),
         }
     }
 
+    /// Makes a request of the machine, once there is room for one more.
     async fn request(
         &self,
-        id: &str,
-        text: String,
-        repeatable: bool,
+        make: impl FnOnce(&mut Machine) -> Result<RequestNumber, SendError>,
     ) -> Result<oneshot::Receiver<Result<Reply, SendError>>, SendError> {
         let room = Arc::clone(&self.shared.room).acquire_owned().await;
         let room = room.map_err(|_| SendError::NotSent(Error::ByProgram))?;
         let (reply, received) = oneshot::channel();
         {
             let mut state = self.shared.lock();
-            let number = state.machine.request(id, text.into(), repeatable)?;
+            let number = make(&mut state.machine)?;
             let waiting = Waiting { reply, _room: room };
             state.waiting.insert(number, waiting);
         }
@@ -238,7 +249,7 @@ impl Future for PendingReceipt {
         let reply = ready!(Pin::new(&mut self.reply).poll(cx));
         Poll::Ready(match settled(reply)? {
             Reply::Receipt(receipt) => Ok(receipt),
-            Reply::Presence(_) => Err(odd("presence")),
+            other => Err(odd(&other)),
         })
     }
 }
@@ -250,14 +261,15 @@ fn settled(
     reply.unwrap_or(Err(SendError::Unknown(Error::ByProgram)))
 }
 
-/// A reply of another kind than was asked for, which no node gives.
-fn odd(json: &str) -> SendError {
-    SendError::Failed(Box::new(Failure {
-        code: "unknown".to_owned(),
-        message: "the reply is of another kind than the request".to_owned(),
-        retry: false,
-        json: json.into(),
-    }))
+/// A reply of another kind than was asked for.
+fn odd(reply: &Reply) -> SendError {
+    let json = match reply {
+        Reply::Receipt(receipt) => &*receipt.json,
+        Reply::Joined(_) => "joined",
+        Reply::Left => "left",
+        Reply::Presence(_) | Reply::RoomPage(_) => "presence",
+    };
+    SendError::Failed(Box::new(Failure::odd(json)))
 }
 
 fn node(url: &str) -> Result<Target, Error> {

@@ -3,6 +3,8 @@
 //! A node's message is read in two steps, so that a type that is not known, or a field that it has
 //! in another form, does no harm.
 
+mod rooms;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,16 +12,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::Failure;
-use super::event::{Message, Position, Receipt, Recipient, Status};
+use super::event::{Message, Position, Receipt, Recipient, RoomPage, Status};
 use super::options::Qos;
+pub(super) use rooms::{JoinReply, join, join_all, leave, room_presence, room_to_join};
+
+/// How a message is sent, as far as the node hears of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    pub qos: Qos,
+    pub notify: bool,
+    pub echo: bool,
+}
 
 /// `send`.
 pub(super) fn send(
     id: &str,
     to: &Recipient,
     body: &RawValue,
-    qos: Qos,
-    notify: bool,
+    how: How,
 ) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Send<'a> {
@@ -30,17 +40,20 @@ pub(super) fn send(
         qos: u8,
         #[serde(skip_serializing_if = "Option::is_none")]
         notify: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        echo: Option<bool>,
     }
     serde_json::to_string(&Send {
         r#type: "send",
         id,
         to,
         body,
-        qos: match qos {
+        qos: match how.qos {
             Qos::AtMostOnce => 0,
             Qos::AtLeastOnce => 1,
         },
-        notify: notify.then_some(true),
+        notify: how.notify.then_some(true),
+        echo: (!how.echo).then_some(false),
     })
 }
 
@@ -77,15 +90,29 @@ pub(super) enum Said {
     Welcome(Welcome),
     Message(Message),
     Receipt(String, Result<Receipt, Failure>),
+    /// A `join` has its reply.
+    Joined(String, JoinReply),
+    /// A `leave` has its reply.
+    Left(String),
     Presence(String, HashMap<String, bool>),
+    /// Some of the users of a room.
+    RoomPage(String, RoomPage),
     Delivered {
         id: String,
         user: String,
+    },
+    /// Another user has come into a room, or has left it.
+    Member {
+        room: String,
+        user: String,
+        joined: bool,
     },
     Redirect(Redirect),
     Error {
         code: String,
         message: String,
+        /// Messages of this room may be missing.
+        room: Option<String>,
     },
     Pong,
     /// Of a type that is not known.
@@ -124,6 +151,18 @@ struct Fault {
     message: String,
     #[serde(default)]
     retry: bool,
+    room: Option<String>,
+}
+
+impl Fault {
+    fn into_failure(self, json: Arc<str>) -> Failure {
+        Failure {
+            code: self.code,
+            message: self.message,
+            retry: self.retry,
+            json,
+        }
+    }
 }
 
 /// Reads one text message of a node.
@@ -141,9 +180,20 @@ pub(super) fn parse(text: &str) -> serde_json::Result<Said> {
         "delivered" => delivered(text),
         "redirect" => serde_json::from_str(text).map(Said::Redirect),
         "error" => {
-            let Fault { code, message, .. } = serde_json::from_str(text)?;
-            Ok(Said::Error { code, message })
+            let Fault {
+                code,
+                message,
+                room,
+                ..
+            } = serde_json::from_str(text)?;
+            Ok(Said::Error {
+                code,
+                message,
+                room,
+            })
         }
+        "joined" => rooms::member(text, true),
+        "left" => rooms::member(text, false),
         "pong" => Ok(Said::Pong),
         _ => Ok(Said::Other),
     }
@@ -193,19 +243,16 @@ fn receipt(text: &str) -> serde_json::Result<Said> {
             copies: raw.copies,
             duplicate: raw.duplicate,
         },
+        "joined" => return rooms::joined(text),
+        "left" => return Ok(Said::Left(raw.id)),
         other => {
             let error = raw.error.unwrap_or_else(|| Fault {
                 code: "unknown".to_owned(),
                 message: format!("a receipt with the status {other:?} and no error"),
                 retry: false,
+                room: None,
             });
-            let failure = Failure {
-                code: error.code,
-                message: error.message,
-                retry: error.retry,
-                json,
-            };
-            return Ok(Said::Receipt(raw.id, Err(failure)));
+            return Ok(Said::Receipt(raw.id, Err(error.into_failure(json))));
         }
     };
     Ok(Said::Receipt(raw.id, Ok(Receipt { status, json })))
@@ -215,10 +262,15 @@ fn presence_reply(text: &str) -> serde_json::Result<Said> {
     #[derive(Deserialize)]
     struct Raw {
         id: String,
-        online: HashMap<String, bool>,
+        online: Option<HashMap<String, bool>>,
     }
-    let Raw { id, online } = serde_json::from_str(text)?;
-    Ok(Said::Presence(id, online))
+    match serde_json::from_str(text)? {
+        Raw {
+            id,
+            online: Some(online),
+        } => Ok(Said::Presence(id, online)),
+        Raw { online: None, .. } => rooms::page(text),
+    }
 }
 
 fn delivered(text: &str) -> serde_json::Result<Said> {
@@ -243,13 +295,30 @@ mod tests {
     fn requests_are_what_the_protocol_says() {
         let body: Box<RawValue> = serde_json::from_str(r#"{"n": 1.0}"#).unwrap();
         let to = Recipient::user("bob");
+        let how = |qos, notify| How {
+            qos,
+            notify,
+            echo: true,
+        };
         assert_eq!(
-            send("m1", &to, &body, Qos::AtMostOnce, false).unwrap(),
+            send("m1", &to, &body, how(Qos::AtMostOnce, false)).unwrap(),
             r#"{"type":"send","id":"m1","to":{"user":"bob"},"body":{"n": 1.0},"qos":0}"#
         );
         assert_eq!(
-            send("m1", &Recipient::Everyone, &body, Qos::AtLeastOnce, true).unwrap(),
+            send(
+                "m1",
+                &Recipient::Everyone,
+                &body,
+                how(Qos::AtLeastOnce, true)
+            )
+            .unwrap(),
             r#"{"type":"send","id":"m1","to":"everyone","body":{"n": 1.0},"qos":1,"notify":true}"#
+        );
+        let mut quiet = how(Qos::AtLeastOnce, false);
+        quiet.echo = false;
+        assert_eq!(
+            send("m1", &Recipient::room("r"), &body, quiet).unwrap(),
+            r#"{"type":"send","id":"m1","to":{"room":"r"},"body":{"n": 1.0},"qos":1,"echo":false}"#
         );
         assert_eq!(
             presence("p", &["a", "b\""]).unwrap(),
@@ -275,7 +344,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_no_error_and_what_is_wrong_is_one() {
-        assert_eq!(parse(r#"{"type":"joined","id":7}"#).unwrap(), Said::Other);
+        assert_eq!(parse(r#"{"type":"news","id":7}"#).unwrap(), Said::Other);
         for text in ["", "[]", "{}", r#"{"type":"welcome"}"#, "not json"] {
             assert!(parse(text).is_err(), "{text}");
         }

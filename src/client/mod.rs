@@ -7,6 +7,7 @@
 //! - connects again after a break, with full jitter, from where it stood;
 //! - sends what has no receipt again after a break, in order and under the same ids (qos 1), or says
 //!   that nobody knows what became of it (qos 0);
+//! - keeps the program in the rooms that it has joined, each of them one stream over breaks and moves;
 //! - drops messages that it has given to the program before;
 //! - acks, answers and sends heartbeats, and gives up a server that is silent.
 //!
@@ -46,6 +47,6 @@ mod options;
 
 pub use address::{InvalidTarget, Target, encoded};
 pub use error::{Error, Failure, SendError};
-pub use event::{Event, Message, Position, Receipt, Recipient, Stats, Status};
+pub use event::{Event, Joined, Message, Position, Receipt, Recipient, RoomPage, Stats, Status};
 pub use handle::{Client, PendingReceipt};
 pub use options::{Options, Qos, SendOptions, Token};

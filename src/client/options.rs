@@ -40,8 +40,8 @@ pub struct Options {
     pub outstanding_max: usize,
     /// Events that wait for the program. With so many nothing more is read. 1 or more.
     pub events_ahead: usize,
-    /// Names of messages by which repeats are dropped; the oldest are forgotten. More than can come
-    /// again after a break: a guess.
+    /// Names of messages by which repeats are dropped, for the inbox, for each room and for what goes
+    /// to everyone; the oldest are forgotten. More than can come again after a break: a guess.
     pub seen_max: usize,
     /// From the beginning of a connection to its welcome.
     pub connect_timeout: Duration,
@@ -140,15 +140,29 @@ pub enum Qos {
 }
 
 /// How one message is sent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SendOptions {
-    /// How sure its delivery is to be.
+    /// How sure its delivery is to be. What goes to everyone goes at most once, whatever stands
+    /// here.
     pub qos: Qos,
     /// Tell me when it was delivered ([`Event::Delivered`](super::Event::Delivered)).
     pub notify: bool,
+    /// If it goes to a room that I am in, I want to receive it, too.
+    pub echo: bool,
     /// 1 to 64 bytes, unique for ever. `None`: 128 random bits.
     pub id: Option<String>,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            qos: Qos::default(),
+            notify: false,
+            echo: true,
+            id: None,
+        }
+    }
 }
 
 impl SendOptions {
@@ -159,6 +173,13 @@ impl SendOptions {
             qos: Qos::AtMostOnce,
             ..Self::default()
         }
+    }
+
+    /// Not to me, should I be in the room.
+    #[must_use]
+    pub fn without_echo(mut self) -> Self {
+        self.echo = false;
+        self
     }
 
     /// With this id.

@@ -385,8 +385,7 @@ impl Dispatch {
     /// Messages may be missing: the members have to hear of it.
     pub(super) fn room_has_gap(&self, rooms: &LocalRooms, key: &StreamKey) {
         let StreamKey::Room(name) = key else { return };
-        let message = format!("messages of the room {name} may be missing");
-        let error = reply::error(ErrorCode::Unknown, &message);
+        let error = reply::room_gap(name);
         for (session, _) in rooms.get(name).into_iter().flat_map(Room::live) {
             session.push_text(&error);
         }

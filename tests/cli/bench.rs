@@ -13,7 +13,12 @@ use crate::{output, ringpost};
 
 /// Runs it against all nodes of a cluster of three; its report.
 fn report(flags: &str) -> Value {
-    let cluster = Cluster::of(3, &[]);
+    report_of(&[], flags)
+}
+
+/// The same, of nodes with these flags.
+fn report_of(node_flags: &[&str], flags: &str) -> Value {
+    let cluster = Cluster::of(3, node_flags);
     let nodes: Vec<_> = cluster
         .nodes
         .iter()
@@ -45,12 +50,17 @@ fn number(report: &Value, pointer: &str) -> u64 {
 
 /// What holds for every report on messages of a cluster that loses nothing.
 fn assert_whole(report: &Value) {
+    assert_whole_times(report, 1);
+}
+
+/// The same, where each message goes to so many receivers.
+fn assert_whole_times(report: &Value, receivers: u64) {
     let total = |name: &str| number(report, &format!("/total/{name}"));
     let measured = |name: &str| number(report, &format!("/measured/{name}"));
     assert_eq!(total("failed"), 0, "{report}");
     assert_eq!(total("unanswered"), 0, "{report}");
     assert_eq!(total("sent"), total("accepted"), "{report}");
-    assert_eq!(total("sent"), total("delivered"), "{report}");
+    assert_eq!(total("sent") * receivers, total("delivered"), "{report}");
     for never in ["lost", "repeated", "redelivered", "out_of_order", "foreign"] {
         assert_eq!(total(never), 0, "{never}: {report}");
     }
@@ -69,7 +79,8 @@ fn assert_whole(report: &Value) {
     for latency in ["receipt", "delivery"] {
         let at = |name: &str| number(report, &format!("/latency_us/{latency}/{name}"));
         assert!(at("p50") > 0 && at("p50") <= at("p99") && at("p99") <= at("max"));
-        assert!(at("count") > 0 && at("count") <= total("sent"), "{report}");
+        let counts = 1..=total("sent") * receivers;
+        assert!(counts.contains(&at("count")), "{report}");
     }
 }
 
@@ -102,6 +113,62 @@ fn an_open_loop_holds_its_rate() {
     assert_eq!(sent + not_sent, 600, "{report}");
     assert!(not_sent < 100, "{report}");
     assert!(number(&report, "/latency_us/send_lag/count") > 0);
+}
+
+#[test]
+fn what_goes_to_rooms_comes_to_each_member_on_whichever_node() {
+    let report = report(
+        "--rooms 3 --receivers 24 --senders 4 --window 2 --warmup 200ms --duration 1s --seed 7",
+    );
+    assert_whole_times(&report, 8);
+    assert_eq!(number(&report, "/rooms"), 3);
+    assert_eq!(number(&report, "/connections/opened"), 28);
+}
+
+#[test]
+fn rooms_are_loaded_at_a_rate_with_messages_that_are_not_kept() {
+    let report = report(
+        "--rooms 1 --receivers 10 --senders 2 --mode open --rate 100 --qos 0 --warmup 200ms \
+         --duration 1s",
+    );
+    assert_whole_times(&report, 10);
+    let (sent, not_sent) = (
+        number(&report, "/total/sent"),
+        number(&report, "/total/not_sent"),
+    );
+    assert_eq!(sent + not_sent, 120, "{report}");
+}
+
+#[test]
+fn what_goes_to_everyone_comes_to_each_receiver() {
+    let report = report_of(
+        &["--clients-may-broadcast"],
+        "--everyone --qos 0 --receivers 10 --senders 2 --window 1 --warmup 200ms --duration 1s",
+    );
+    assert_whole_times(&report, 10);
+    assert_eq!(report["everyone"], true);
+}
+
+#[test]
+fn a_message_that_not_all_of_a_room_got_is_lost_for_the_others() {
+    let node = node(|request| match request["type"].as_str() {
+        Some("join") => Act::Join,
+        _ => Act::Deliver(vec![message(request)]),
+    });
+    let Node { address, .. } = &node;
+    let line = format!(
+        "bench --node {address} --rooms 1 --senders 1 --receivers 2 --window 1 --warmup 0 \
+         --duration 300ms --grace 300ms --json"
+    );
+    let (code, out, error) = output(&mut ringpost(&line));
+    assert!(
+        code == 1 && error.contains("deliveries were lost"),
+        "{error}"
+    );
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let total = |name: &str| number(&report, &format!("/total/{name}"));
+    assert_eq!(total("lost"), total("accepted"), "{report}");
+    assert_eq!(total("delivered"), total("accepted"), "{report}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Act {
     MoveSender,
     /// Tells the receiver to come again, and gives the sender a receipt.
     MoveReceiver,
+    /// Says that a room is joined.
+    Join,
     /// Says nothing.
     Ignore,
 }
@@ -102,6 +104,11 @@ impl Node {
                     say(&mut moved.unwrap(), &self.redirect("u-r0"));
                     self.deliver(&[message(&request)]);
                     say(&mut stream, &accepted);
+                }
+                Act::Join => {
+                    let joined = json!({"type": "receipt", "id": id, "status": "joined",
+                        "epoch": "e", "offset": 0});
+                    say(&mut stream, &joined);
                 }
                 Act::Ignore => {}
             }

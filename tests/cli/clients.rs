@@ -265,6 +265,40 @@ fn send_prints_its_own_receipt_and_exits_by_its_status() {
 }
 
 #[test]
+fn send_sends_to_a_room_or_to_everyone_and_prints_the_receipt() {
+    let room = serde_json::json!({"room": "lobby"});
+    let answers: [(&str, serde_json::Value, i32, Answer); 3] = [
+        ("--to-room lobby", room.clone(), 1, accepted),
+        ("--to-room lobby --qos 0", room, 0, sent),
+        ("--everyone", "everyone".into(), 0, sent),
+    ];
+    for (flags, to, qos, answer) in answers {
+        let (node, got) = websocket(vec![WELCOME.into()], answer);
+        let line = format!("send --node {node} --from a {flags} hi");
+        let (code, out, error) = output(&mut ringpost(&line));
+        assert_eq!(code, 0, "{error}");
+        let got = got.join().unwrap().unwrap();
+        assert_eq!(out.trim(), answer(&got));
+        assert_eq!((&got["to"], &got["qos"]), (&to, &qos.into()));
+    }
+}
+
+#[test]
+fn send_takes_one_recipient_of_whichever_kind() {
+    for (flags, named) in [
+        ("", "--to-room"),
+        ("--to b --to-room r", "--to-room"),
+        ("--to-room r --everyone", "--everyone"),
+        ("--to-room=", "--to-room"),
+        ("--everyone --qos 1", "--qos 0"),
+    ] {
+        let line = format!("send --node 127.0.0.1:1 --from a {flags} hi");
+        let (code, _, error) = output(&mut ringpost(&line));
+        assert!(code == 2 && error.contains(named), "{flags}: {error}");
+    }
+}
+
+#[test]
 fn send_follows_a_redirect_that_comes_as_a_message() {
     let (owner, owner_got) = websocket(vec![WELCOME.into()], sent);
     let redirect = format!(r#"{{"type":"redirect","url":"ws://{owner}/ws?user=a&hop=1"}}"#);

@@ -16,6 +16,11 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it; all know all when this returns.
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, of nodes that are configured otherwise.
+    pub async fn start_with(change: impl Fn(&mut Config)) -> Self {
         let mut cluster = Self { nodes: Vec::new() };
         let mut seeds = Vec::new();
         for id in ["n1", "n2", "n3"] {
@@ -26,6 +31,7 @@ impl Cluster {
             config.admin_listen = any;
             config.insecure_users = true;
             config.seeds.clone_from(&seeds);
+            change(&mut config);
             let node = Node::start(config).await.unwrap();
             seeds.push(node.ready().peer.clone());
             cluster.nodes.push(Some(node));

@@ -1,15 +1,9 @@
 //! Messages that are kept (qos 1), from one client to another, while connections and nodes go.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
-use ringpost::client::{Client, Event, PendingReceipt, Position, Recipient};
-use ringpost::client::{SendError, SendOptions, Status};
-use tokio::task::JoinHandle;
+use ringpost::client::{Client, Event, Position, Recipient, SendOptions, Status};
 
 use crate::cluster::Cluster;
+use crate::load::{Reader, Writer};
 use crate::proxy::Proxy;
 use crate::{connected, event, hasty, message, soon, soon_true};
 
@@ -117,121 +111,6 @@ async fn a_position_is_where_another_client_goes_on_and_without_it_all_that_is_n
     assert_eq!(recovered(&lost).await, Some(false));
 }
 
-/// A client that writes its name and numbers to bob, one after the other.
-struct Writer {
-    name: &'static str,
-    client: Client,
-    stop: Arc<AtomicBool>,
-    task: JoinHandle<Vec<PendingReceipt>>,
-}
-
-impl Writer {
-    fn start(name: &'static str, client: Client) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (writes, stopped) = (client.clone(), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            let (to, mut receipts) = (bob(), Vec::new());
-            // The load: an inbox must not fill up while bob is on his way.
-            let mut pace = tokio::time::interval(Duration::from_millis(5));
-            while !stopped.load(Ordering::Relaxed) {
-                let body = (name, receipts.len());
-                let receipt = writes.start_send(&to, &body, SendOptions::default());
-                receipts.push(receipt.await.unwrap());
-                pace.tick().await;
-            }
-            receipts
-        });
-        Self {
-            name,
-            client,
-            stop,
-            task,
-        }
-    }
-
-    /// The numbers that were accepted. What was not is neither delivered nor kept.
-    async fn accepted(self) -> Vec<usize> {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut numbers = Vec::new();
-        let receipts = self.task.await.unwrap();
-        for (number, receipt) in receipts.into_iter().enumerate() {
-            match soon("a receipt", receipt).await {
-                Ok(_) => numbers.push(number),
-                Err(SendError::Failed(failure)) if failure.code != "unknown" => {}
-                Err(error) => panic!("{number}: {error}"),
-            }
-        }
-        numbers
-    }
-}
-
-/// Bob, and what he got of which writer.
-struct Reader {
-    client: Client,
-    got: HashMap<String, Vec<usize>>,
-    count: usize,
-    nodes: Vec<String>,
-}
-
-impl Reader {
-    fn new(client: Client) -> Self {
-        let (got, nodes) = (HashMap::new(), Vec::new());
-        let count = 0;
-        Self {
-            client,
-            got,
-            count,
-            nodes,
-        }
-    }
-
-    async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
-        soon(what, async {
-            while !done(self) {
-                match self.client.next().await.unwrap() {
-                    Event::Message(message) => {
-                        let (name, number) = message.json().unwrap();
-                        self.got.entry(name).or_default().push(number);
-                        self.count += 1;
-                    }
-                    Event::Connected { node, recovered } => {
-                        assert_ne!(recovered, Some(false), "a gap");
-                        self.nodes.push(node);
-                    }
-                    _ => {}
-                }
-            }
-        })
-        .await;
-    }
-
-    /// Reads so many messages more.
-    async fn more(&mut self, count: usize) {
-        let wanted = self.count + count;
-        self.until("messages", |reader| reader.count >= wanted)
-            .await;
-    }
-
-    /// Where it is.
-    fn node(&self) -> &str {
-        self.nodes.last().expect("it is connected")
-    }
-
-    /// Ends the load: all that was accepted is here, once and in order.
-    async fn has_all(&mut self, writers: impl IntoIterator<Item = Writer>) {
-        for writer in writers {
-            let name = writer.name;
-            let sent = writer.accepted().await;
-            let is_last = |got: &Vec<usize>| got.last() >= sent.last();
-            self.until("the last message", |bob| {
-                bob.got.get(name).is_some_and(is_last)
-            })
-            .await;
-            assert_eq!(self.got[name], sent, "{name}");
-        }
-    }
-}
-
 /// A user behind a proxy in front of the node that owns it.
 async fn behind_a_proxy(cluster: &Cluster, user: &str) -> (Client, Proxy) {
     let found = cluster.client(user).await;
@@ -247,7 +126,7 @@ async fn connections_that_are_cut_under_load_lose_repeat_and_reorder_nothing() {
     let cluster = Cluster::start().await;
     let (alice, to_alice) = behind_a_proxy(&cluster, "alice").await;
     let (bob, to_bob) = behind_a_proxy(&cluster, "bob").await;
-    let alice = Writer::start("alice", alice);
+    let alice = Writer::start("alice", alice, self::bob());
     let mut bob = Reader::new(bob);
     let cuts = [(true, false), (false, true), (true, true)];
     for (of_alice, of_bob) in cuts.into_iter().cycle().take(6) {
@@ -275,8 +154,16 @@ async fn under_load(cluster: &Cluster) -> (Reader, Vec<Writer>) {
     let mut bob = Reader::new(cluster.client("bob").await);
     bob.until("a welcome", |bob| !bob.nodes.is_empty()).await;
     let writers = vec![
-        Writer::start("at his node", cluster.client_at(bob.node()).await),
-        Writer::start("at another", cluster.client_not_at(bob.node()).await),
+        Writer::start(
+            "at his node",
+            cluster.client_at(bob.node()).await,
+            self::bob(),
+        ),
+        Writer::start(
+            "at another",
+            cluster.client_not_at(bob.node()).await,
+            self::bob(),
+        ),
     ];
     bob.more(50).await;
     cluster.copied().await;

@@ -5,7 +5,9 @@ mod against_cluster;
 mod against_script;
 mod cluster;
 mod kept;
+mod load;
 mod proxy;
+mod rooms;
 mod script;
 
 use std::time::Duration;

@@ -18,6 +18,9 @@ const OUTPUT: &str = "Output";
 /// be sent; finds the latency at that rate. idle: opens --connections and holds them. storm: opens
 /// --connections as fast as it can, and closes them.
 ///
+/// With --rooms the receivers are members of rooms, and each message goes to a whole room; with
+/// --everyone each goes to all of them.
+///
 /// closed and open compare what was accepted with what was delivered, message by message: losses,
 /// repeats and messages out of order are counted, and each makes the exit code 1.
 #[derive(Debug, Clone, Args)]
@@ -26,11 +29,12 @@ const OUTPUT: &str = "Output";
 Examples:
   ringpost bench --node 127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 --duration 30s
   ringpost bench --node 127.0.0.1:7001 --mode open --rate 10000 --json | jq .latency_us
+  ringpost bench --node 127.0.0.1:7001 --rooms 1 --receivers 1000 --senders 10
   ringpost bench --node 127.0.0.1:7001 --mode idle --connections 10000 --duration 60s
   ringpost bench --node 127.0.0.1:7001 --mode storm --connections 5000
 
-Users are named PREFIX-SEED-s0, … (senders), -r0, … (receivers) and -c0, … (connections); the nodes
-need --insecure-users. Every connection needs a file descriptor (ulimit -n). Ctrl-C ends the test and
+Users are named PREFIX-SEED-s0, … (senders), -r0, … (receivers) and -c0, … (connections), rooms
+PREFIX-SEED-room0, …; the nodes need --insecure-users, and --clients-may-broadcast for --everyone. Every connection needs a file descriptor (ulimit -n). Ctrl-C ends the test and
 reports what there is; a second one does not wait for receipts and deliveries.
 
 Exit codes: 0 it worked and nothing was lost, repeated or out of order, 1 otherwise, 2 the command
@@ -53,6 +57,15 @@ pub struct BenchArgs {
     #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 50,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub receivers: u32,
+
+    /// Send to this many rooms, among which the receivers are shared out, instead of to single users
+    #[arg(long, help_heading = MESSAGES, value_name = "N", conflicts_with = "everyone",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rooms: Option<u32>,
+
+    /// Send to everyone, with --qos 0
+    #[arg(long, help_heading = MESSAGES)]
+    pub everyone: bool,
 
     /// Messages a sender may have on the way without a receipt (closed)
     #[arg(long, help_heading = MESSAGES, value_name = "N", default_value_t = 16,
@@ -181,6 +194,15 @@ impl BenchArgs {
                 "--user-prefix = {prefix:?}: it must be 1 to 64 of A-Z a-z 0-9 . _ -"
             ));
         }
+        if let Some(rooms) = self.rooms.filter(|rooms| *rooms > self.receivers) {
+            return Err(format!(
+                "--rooms = {rooms}: there are {} receivers, and each is in one room",
+                self.receivers
+            ));
+        }
+        if self.everyone && self.qos > 0 {
+            return Err("--everyone needs --qos 0: what goes to everyone is not kept".to_owned());
+        }
         for (flag, Span(span)) in [
             ("duration", self.duration),
             ("connect-timeout", self.connect_timeout),
@@ -219,8 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn names_that_need_escapes_and_times_of_nothing_are_refused() {
+    fn names_that_need_escapes_times_of_nothing_and_what_contradicts_itself_are_refused() {
         for flags in [
+            "--rooms 51",
+            "--everyone",
             "--user-prefix a\"b",
             "--user-prefix=",
             "--duration 0",

@@ -5,38 +5,61 @@
 
 use std::collections::HashMap;
 
-/// How many receivers a sender writes to in turn, unless there are so few senders that each needs
+/// How many targets a sender writes to in turn, unless there are so few senders that each needs
 /// more. A guess: enough to spread over the nodes, few enough to keep count of every pair.
 const FAN_OUT: usize = 16;
 /// Most violations of order that are kept for the comparison. Past it, all count.
 const VIOLATIONS_MAX: usize = 10_000;
 
-/// Who writes to whom: every sender to a fixed number of receivers in turn, so that a message's
-/// number says who gets it, and every receiver gets some.
+/// Who writes to whom: every sender to a fixed number of targets in turn, so that a message's number
+/// says who gets it, and every target gets some. A target is one receiver or, if there are more of
+/// those, a group of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Pairing {
     senders: usize,
+    targets: usize,
     receivers: usize,
     fan_out: usize,
 }
 
 impl Pairing {
-    /// Both at least 1.
+    /// To single receivers. Both at least 1.
     pub fn new(senders: usize, receivers: usize) -> Self {
+        Self::groups(senders, receivers, receivers)
+    }
+
+    /// To groups, among which the receivers are shared out. All at least 1.
+    pub fn groups(senders: usize, groups: usize, receivers: usize) -> Self {
         Self {
             senders,
+            targets: groups,
             receivers,
-            fan_out: FAN_OUT.max(receivers.div_ceil(senders)).min(receivers),
+            fan_out: FAN_OUT.max(groups.div_ceil(senders)).min(groups),
         }
     }
 
-    /// Who gets this message.
-    pub fn receiver(&self, sender: usize, number: u64) -> usize {
-        let first = sender * self.receivers / self.senders;
-        (first + self.turn(number)) % self.receivers
+    /// Which target gets this message.
+    pub fn target(&self, sender: usize, number: u64) -> usize {
+        let first = sender * self.targets / self.senders;
+        (first + self.turn(number)) % self.targets
     }
 
-    /// Which message of its sender to its receiver it is, from 0.
+    /// The target that a receiver is, or is in.
+    pub fn target_of(&self, receiver: usize) -> usize {
+        receiver % self.targets
+    }
+
+    /// The receivers of a target.
+    fn receivers(&self, target: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
+        (target..self.receivers).step_by(self.targets)
+    }
+
+    /// How many receivers get this message.
+    pub fn deliveries(&self, sender: usize, number: u64) -> u64 {
+        self.receivers(self.target(sender, number)).len() as u64
+    }
+
+    /// Which message of its sender to its target it is, from 0.
     fn index(&self, number: u64) -> u64 {
         number / self.fan_out as u64
     }
@@ -168,7 +191,7 @@ impl Arrivals {
 /// What the comparison found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Accepted, and never delivered.
+    /// Deliveries of what was accepted that never came.
     pub lost: u64,
     /// Delivered twice to one session.
     pub repeated: u64,
@@ -182,11 +205,11 @@ pub struct Findings {
 pub fn compare(pairing: Pairing, accepted: &[Bits], arrivals: &[Arrivals]) -> Findings {
     let mut findings = Findings::default();
     for (sender, accepted) in accepted.iter().enumerate() {
-        let lost = accepted.iter().filter(|&number| {
-            let receiver = pairing.receiver(sender, number);
-            !arrivals[receiver].contains(sender, number)
-        });
-        findings.lost += lost.count() as u64;
+        for number in accepted.iter() {
+            let receivers = pairing.receivers(pairing.target(sender, number));
+            let lost = receivers.filter(|receiver| !arrivals[*receiver].contains(sender, number));
+            findings.lost += lost.count() as u64;
+        }
     }
     for arrivals in arrivals {
         findings.repeated += arrivals.repeated;
@@ -220,17 +243,22 @@ mod tests {
     proptest! {
         #[test]
         fn every_receiver_has_a_sender_and_every_message_an_index_of_its_own(
-            senders in 1_usize..60, receivers in 1_usize..60
+            senders in 1_usize..60, groups in 1_usize..60, more in 0_usize..60
         ) {
-            let pairing = Pairing::new(senders, receivers);
+            let receivers = groups + more;
+            let pairing = Pairing::groups(senders, groups, receivers);
             let mut receivers_seen = HashSet::new();
             for sender in 0..senders {
                 let mut pairs = HashSet::new();
                 for number in 0..200 {
-                    let receiver = pairing.receiver(sender, number);
-                    prop_assert!(receiver < receivers);
-                    prop_assert!(pairs.insert((receiver, pairing.index(number))));
-                    receivers_seen.insert(receiver);
+                    let target = pairing.target(sender, number);
+                    prop_assert!(target < groups);
+                    prop_assert!(pairs.insert((target, pairing.index(number))));
+                    let of_target: Vec<_> = pairing.receivers(target).collect();
+                    let in_it = |receiver: &usize| pairing.target_of(*receiver) == target;
+                    prop_assert!(of_target.iter().all(in_it));
+                    prop_assert_eq!(of_target.len() as u64, pairing.deliveries(sender, number));
+                    receivers_seen.extend(of_target);
                 }
             }
             prop_assert_eq!(receivers_seen.len(), receivers);
@@ -248,7 +276,7 @@ mod tests {
         let pairing = Pairing::new(1, 2);
         let mut arrivals = [Arrivals::new(pairing), Arrivals::new(pairing)];
         for number in [0, 2] {
-            assert!(arrivals[pairing.receiver(0, number)].note(0, number));
+            assert!(arrivals[pairing.target(0, number)].note(0, number));
         }
         let findings = compare(pairing, &[bits([0, 1, 2, 3])], &arrivals);
         let expected = Findings {
@@ -256,6 +284,18 @@ mod tests {
             ..Findings::default()
         };
         assert_eq!(findings, expected);
+    }
+
+    #[test]
+    fn what_goes_to_a_group_has_to_come_to_each_in_it() {
+        let pairing = Pairing::groups(1, 2, 5);
+        let mut arrivals: Vec<_> = (0..5).map(|_| Arrivals::new(pairing)).collect();
+        // Number 0 is for 0, 2 and 4, number 1 for 1 and 3.
+        for (receiver, number) in [(0, 0), (2, 0), (3, 1)] {
+            arrivals[receiver].note(0, number);
+        }
+        let findings = compare(pairing, &[bits([0, 1])], &arrivals);
+        assert_eq!(findings.lost, 2);
     }
 
     #[test]

@@ -9,19 +9,17 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{BenchArgs, Mode};
+use super::cast::Cast;
 use super::connection::Failure;
 use super::handshake::{Opened, Route};
 use super::interrupts::Interrupts;
-use super::ledger::{Bits, Findings, Pairing, compare};
-use super::pace::{Pace, Schedule};
+use super::ledger::{Arrivals, Bits, Findings, compare};
 use super::pacer;
 use super::progress::Progress;
-use super::receiver::Receiver;
-use super::role::Role;
-use super::sender::{Sender, SenderPlan};
+use super::report::listed;
+use super::sender::Sender;
 use super::session::{self, Seat};
 use super::stats::{Shards, Stats, Totals};
-use super::template::Template;
 use super::timeline::Timeline;
 
 /// How often it is looked whether the test is over.
@@ -85,11 +83,11 @@ pub async fn run(
         };
         Some((opened, seat))
     };
-    let receivers: Vec<JoinHandle<Receiver>> = receivers
+    let receivers: Vec<JoinHandle<Arrivals>> = receivers
         .into_iter()
-        .filter_map(|receiver| {
+        .filter_map(|audience| {
             let (opened, seat) = seats()?;
-            Some(tokio::spawn(session::run(receiver, opened, seat)))
+            Some(tokio::spawn(audience.run(opened, seat)))
         })
         .collect();
     let mut wakes = Vec::new();
@@ -102,6 +100,9 @@ pub async fn run(
         })
         .collect();
 
+    if args.rooms.is_some() {
+        wait_for_members(&shards, args, interrupts).await?;
+    }
     timeline.begin(args.duration.0);
     for wake in &wakes {
         wake.notify_one();
@@ -115,7 +116,7 @@ pub async fn run(
 
     let mut arrivals = Vec::new();
     for receiver in receivers {
-        arrivals.push(joined(receiver).await?.into_arrivals());
+        arrivals.push(joined(receiver).await?);
     }
     let mut accepted: Vec<Bits> = Vec::new();
     let (mut unanswered, mut not_sent) = (0, 0);
@@ -134,61 +135,6 @@ pub async fn run(
         measured: timeline.measured(),
         interrupted: interrupts.count() > 0,
     })
-}
-
-/// Who takes part.
-struct Cast {
-    receivers: Vec<Receiver>,
-    senders: Vec<Sender>,
-    pairing: Pairing,
-    timeline: Arc<Timeline>,
-}
-
-impl Cast {
-    fn new(args: &BenchArgs, seed: u32) -> Self {
-        let timeline = Arc::new(Timeline::new(args.warmup.0));
-        // Messages of an earlier test with the same seed may still be kept for its users.
-        let run = rand::random();
-        let (senders, receivers) = (args.senders as usize, args.receivers as usize);
-        let pairing = Pairing::new(senders, receivers);
-        let names = format!("{}-{seed}", args.user_prefix);
-        let receiver = |index| {
-            let user = format!("{names}-r{index}");
-            Receiver::new(run, user, pairing, Arc::clone(&timeline))
-        };
-        let plan = SenderPlan {
-            run,
-            qos: args.qos,
-            pairing,
-            timeline: Arc::clone(&timeline),
-        };
-        let sender = |index: usize| {
-            let pace = match args.mode {
-                Mode::Open => Pace::Schedule(Schedule {
-                    rate: args.rate,
-                    senders: senders as u64,
-                    sender: index as u64,
-                }),
-                Mode::Closed | Mode::Idle | Mode::Storm => Pace::Window(args.window as usize),
-            };
-            let to = format!("{names}-r");
-            let template = Template::new(run, index, &to, args.qos, args.size as usize);
-            let user = format!("{names}-s{index}");
-            Sender::new(plan.clone(), user, index, pace, template)
-        };
-        Self {
-            receivers: (0..receivers).map(receiver).collect(),
-            senders: (0..senders).map(sender).collect(),
-            pairing,
-            timeline,
-        }
-    }
-
-    /// All users, the receivers first.
-    fn users(&self) -> impl Iterator<Item = &str> {
-        let receivers = self.receivers.iter().map(Role::user);
-        receivers.chain(self.senders.iter().map(Role::user))
-    }
 }
 
 /// Opens a session for every user, in their order.
@@ -228,6 +174,33 @@ async fn open_one(route: &Route, number: usize, user: &str) -> Result<Opened, Fa
             Err(_) => sleep(ATTEMPT_PAUSE.mul_f64(rand::random())).await,
         }
         attempt += 1;
+    }
+}
+
+/// Until every receiver is in its room; an error when that takes longer than a handshake may.
+async fn wait_for_members(
+    shards: &Shards,
+    args: &BenchArgs,
+    interrupts: &Interrupts,
+) -> Result<(), String> {
+    let (wanted, patience) = (u64::from(args.receivers), args.connect_timeout.0);
+    let deadline = Instant::now() + patience;
+    loop {
+        let joined = shards.totals().joined;
+        if joined == wanted {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let failures = shards.merged().connection_failures;
+            return Err(format!(
+                "{joined} of {wanted} receivers were in their rooms after {patience:?}{}",
+                listed(" (", &failures, ")")
+            ));
+        }
+        tokio::select! {
+            () = sleep(TICK) => {}
+            () = interrupts.at_least(1) => return Err("interrupted while joining".to_owned()),
+        }
     }
 }
 
@@ -278,9 +251,7 @@ async fn wait_for_the_rest(shards: &Shards, grace: Duration, interrupts: &Interr
     let deadline = Instant::now() + grace;
     while Instant::now() < deadline {
         let totals = shards.totals();
-        if totals.sent == totals.accepted + totals.failed
-            && totals.delivered >= totals.accepted + totals.uncertain
-        {
+        if totals.sent == totals.accepted + totals.failed && totals.delivered >= totals.expected {
             return;
         }
         tokio::select! {

@@ -34,6 +34,29 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// Goes on to there.
+    pub fn advance(position: &mut Option<Self>, epoch: &str, offset: u64) {
+        match position {
+            Some(position) => {
+                if position.epoch != epoch {
+                    epoch.clone_into(&mut position.epoch);
+                }
+                position.offset = offset;
+            }
+            None => {
+                *position = Some(Self {
+                    epoch: epoch.to_owned(),
+                    offset,
+                });
+            }
+        }
+    }
+}
+
+/// The id of every join.
+const JOIN_ID: &str = "join";
+
 /// A message from a node, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
@@ -41,7 +64,7 @@ pub enum Incoming<'a> {
         /// As the welcome says it, if it does.
         position: Option<Position>,
     },
-    /// For the inbox of a receiver.
+    /// For a receiver.
     Message {
         name: Name,
         /// When it was sent, or was to be sent, in the sender's microseconds.
@@ -53,6 +76,14 @@ pub enum Incoming<'a> {
     Receipt {
         name: Name,
         outcome: Result<(), &'a str>,
+    },
+    /// The room is joined, and stands there.
+    Joined {
+        position: Option<(&'a str, u64)>,
+    },
+    /// It is not; the error's code.
+    NotJoined {
+        code: &'a str,
     },
     Redirect {
         url: String,
@@ -108,10 +139,12 @@ impl<'a> Incoming<'a> {
     }
 
     fn read_receipt(json: &'a [u8]) -> Option<Self> {
-        let (mut name, mut status, mut error) = (None, None, None);
+        let (mut id, mut status, mut error, mut epoch, mut offset) = (None, None, None, None, None);
         for (field, value) in Fields::of(json) {
             match field {
-                b"id" => name = Name::from_id(text(value)?),
+                b"id" => id = text(value),
+                b"epoch" => epoch = text(value),
+                b"offset" => offset = number(value),
                 b"status" => status = text(value),
                 b"error" => {
                     let mut fields = Fields::of(value);
@@ -125,12 +158,19 @@ impl<'a> Incoming<'a> {
         }
         let outcome = match status? {
             "accepted" | "sent" => Ok(()),
+            "joined" => {
+                let position = epoch.zip(offset);
+                return Some(Self::Joined { position });
+            }
             other => Err(error.unwrap_or(other)),
         };
-        Some(Self::Receipt {
-            name: name?,
-            outcome,
-        })
+        match (id?, outcome) {
+            (JOIN_ID, Err(code)) => Some(Self::NotJoined { code }),
+            (id, outcome) => Some(Self::Receipt {
+                name: Name::from_id(id)?,
+                outcome,
+            }),
+        }
     }
 }
 
@@ -172,6 +212,14 @@ impl Rare {
 pub fn ack(position: &Position) -> String {
     let Position { epoch, offset } = position;
     format!(r#"{{"type":"ack","stream":"inbox","epoch":"{epoch}","offset":{offset}}}"#)
+}
+
+/// A join of a room, which needs no escapes in JSON, from a position on if there is one.
+pub fn join(room: &str, since: Option<&Position>) -> String {
+    let since = since.map_or(String::new(), |Position { epoch, offset }| {
+        format!(r#","since":{{"epoch":"{epoch}","offset":{offset}}}"#)
+    });
+    format!(r#"{{"type":"join","id":"{JOIN_ID}","room":"{room}"{since}}}"#)
 }
 
 #[cfg(test)]
@@ -227,6 +275,15 @@ mod tests {
             };
             assert_eq!(Incoming::read(json.as_bytes()), receipt);
         }
+    }
+
+    #[test]
+    fn a_join_is_read_as_what_became_of_it() {
+        let joined = br#"{"type":"receipt","id":"join","status":"joined","epoch":"e","offset":4}"#;
+        let position = Some(("e", 4));
+        assert_eq!(Incoming::read(joined), Incoming::Joined { position });
+        let failed = br#"{"type":"receipt","id":"join","status":"failed","error":{"code":"x"}}"#;
+        assert_eq!(Incoming::read(failed), Incoming::NotJoined { code: "x" });
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `ringpost bench`: a load test of a running cluster.
 //!
-//! Pure: what a session does (`sender`, `receiver`), when it sends (`pace`), what came of it
+//! Pure: what a session does (`sender`, `receiver`, `member`), when it sends (`pace`), what came of it
 //! (`ledger`, `stats`), the bytes (`frames`, `fields`, `messages`, `template`). Around it: `handshake`
-//! opens a `connection`, `session` drives a role over as many as it takes, `load` and `connects` are
-//! the modes.
+//! opens a `connection`, `session` drives a role over as many as it takes, `load` (whose users
+//! are a `cast`) and `connects` are the modes.
 
 mod args;
+mod cast;
 mod connection;
 mod connects;
 mod fields;
@@ -14,6 +15,7 @@ mod handshake;
 mod interrupts;
 mod ledger;
 mod load;
+mod member;
 mod messages;
 mod pace;
 mod pacer;

@@ -49,20 +49,7 @@ impl Receiver {
     }
 
     fn advance(&mut self, epoch: &str, offset: u64) {
-        match &mut self.position {
-            Some(position) => {
-                if position.epoch != epoch {
-                    epoch.clone_into(&mut position.epoch);
-                }
-                position.offset = offset;
-            }
-            None => {
-                self.position = Some(Position {
-                    epoch: epoch.to_owned(),
-                    offset,
-                });
-            }
-        }
+        Position::advance(&mut self.position, epoch, offset);
         self.unacknowledged += 1;
     }
 

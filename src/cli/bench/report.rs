@@ -34,7 +34,7 @@ fn latency_row(name: &str, latency: &Percentiles) -> [String; 6] {
 }
 
 /// Codes with their numbers, between two texts; nothing when there are none.
-fn listed(before: &str, codes: &BTreeMap<String, u64>, after: &str) -> String {
+pub fn listed(before: &str, codes: &BTreeMap<String, u64>, after: &str) -> String {
     if codes.is_empty() {
         return String::new();
     }

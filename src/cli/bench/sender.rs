@@ -123,10 +123,9 @@ impl Sender {
     }
 
     fn append(&self, output: &mut Vec<u8>, number: u64, time_us: u64) {
-        let receiver = self.plan.pairing.receiver(self.index, number);
+        let target = self.plan.pairing.target(self.index, number);
         let mask = rand::random();
-        self.template
-            .append(output, mask, number, receiver, time_us);
+        self.template.append(output, mask, number, target, time_us);
     }
 
     /// Takes down that a send has its receipt; when it was sent, if it had none before.
@@ -159,8 +158,11 @@ impl Role for Sender {
             return;
         }
         // A message of qos 0 is not repeated.
-        for _ in 0..self.unanswered {
-            stats.fail("connection_ended");
+        for (number, send) in (self.first..).zip(&self.sends) {
+            if !send.answered {
+                stats.fail("connection_ended");
+                stats.expected += self.plan.pairing.deliveries(self.index, number);
+            }
         }
         self.first = self.next_number();
         self.sends.clear();
@@ -177,7 +179,12 @@ impl Role for Sender {
         let Some(time_us) = self.answer(name.number) else {
             return;
         };
-        let timeline = &self.plan.timeline;
+        let SenderPlan {
+            timeline, pairing, ..
+        } = &self.plan;
+        if matches!(outcome, Ok(()) | Err("unknown")) {
+            stats.expected += pairing.deliveries(self.index, name.number);
+        }
         match outcome {
             Ok(()) => {
                 self.accepted.insert(name.number);
@@ -247,6 +254,7 @@ mod tests {
     use super::*;
     use crate::cli::bench::frames;
     use crate::cli::bench::messages::Name;
+    use crate::cli::bench::template::Targets;
 
     fn sender(pace: Pace, qos: u8) -> Sender {
         let timeline = Timeline::new(Duration::ZERO);
@@ -257,7 +265,7 @@ mod tests {
             pairing: Pairing::new(1, 1),
             timeline: Arc::new(timeline),
         };
-        let template = Template::new(1, 0, "r", qos, 48);
+        let template = Template::new(1, 0, Targets::Users("r"), qos, 48);
         Sender::new(plan, "s0".to_owned(), 0, pace, template)
     }
 

@@ -81,6 +81,10 @@ pub struct Stats {
     pub accepted: Count,
     /// First deliveries.
     pub delivered: Count,
+    /// Deliveries that are to be waited for: of what was accepted, and of what may have been.
+    pub expected: u64,
+    /// Receivers that are in their room.
+    pub joined: u64,
     /// Sends that failed, by error code.
     pub failures: BTreeMap<String, u64>,
     /// Messages of other load tests.
@@ -131,6 +135,8 @@ impl Stats {
                 *mine.entry(code.clone()).or_default() += number;
             }
         }
+        self.expected += other.expected;
+        self.joined += other.joined;
         self.foreign += other.foreign;
         self.reconnects += other.reconnects;
         self.handshake_redirects += other.handshake_redirects;
@@ -176,7 +182,7 @@ impl Shards {
         all
     }
 
-    /// How many were sent, accepted and delivered, and failed, so far.
+    /// What there was so far.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for part in &self.0 {
@@ -184,10 +190,10 @@ impl Shards {
             totals.sent += part.sent.total;
             totals.accepted += part.accepted.total;
             totals.delivered += part.delivered.total;
+            totals.expected += part.expected;
+            totals.joined += part.joined;
             totals.failed += part.failed();
-            let failed = |code| part.failures.get(code).copied().unwrap_or(0);
-            totals.unsupported += failed("unsupported");
-            totals.uncertain += failed("unknown") + failed("connection_ended");
+            totals.unsupported += part.failures.get("unsupported").copied().unwrap_or(0);
         }
         totals
     }
@@ -199,11 +205,11 @@ pub struct Totals {
     pub sent: u64,
     pub accepted: u64,
     pub delivered: u64,
+    pub expected: u64,
+    pub joined: u64,
     pub failed: u64,
     /// Of the failed ones, those with this code.
     pub unsupported: u64,
-    /// Of the failed ones, those that may yet be delivered.
-    pub uncertain: u64,
 }
 
 /// A panic elsewhere leaves counters behind that are as good as they were.

@@ -7,14 +7,25 @@ use super::frames;
 /// The least `--size`: room for the longest numbers.
 pub const BODY_BYTES_MIN: usize = 48;
 
+/// To whom the sends of a load test go. The names need no escapes in JSON.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a> {
+    /// Users whose names are this and a number.
+    Users(&'a str),
+    /// Rooms whose names are this and a number.
+    Rooms(&'a str),
+    Everyone,
+}
+
 /// The sends of one sender: what is the same in all of them, made once.
 #[derive(Debug)]
 pub struct Template {
     /// Up to the number in the id.
     head: Vec<u8>,
-    /// From the id to the number in the receiver's name.
+    /// From the id to the number in the target's name, if it has a name.
     to: Vec<u8>,
-    /// From the receiver to the body's number.
+    named: bool,
+    /// From the target to the body's number.
     body: Vec<u8>,
     /// Letters for the body, enough for the shortest numbers.
     padding: Vec<u8>,
@@ -23,13 +34,18 @@ pub struct Template {
 }
 
 impl Template {
-    /// Sends to users whose names are `receivers` and a number, with bodies of `size` bytes.
-    /// `receivers` needs no escapes in JSON.
-    pub fn new(run: u64, sender: usize, receivers: &str, qos: u8, size: usize) -> Self {
+    /// Sends with bodies of `size` bytes.
+    pub fn new(run: u64, sender: usize, targets: Targets<'_>, qos: u8, size: usize) -> Self {
+        let (to, end) = match targets {
+            Targets::Users(names) => (format!(r#"{{"user":"{names}"#), "\"}"),
+            Targets::Rooms(names) => (format!(r#"{{"room":"{names}"#), "\"}"),
+            Targets::Everyone => (r#""everyone""#.to_owned(), ""),
+        };
         Self {
             head: format!(r#"{{"type":"send","id":"{run:016x}-{sender}-"#).into_bytes(),
-            to: format!(r#"","to":{{"user":"{receivers}"#).into_bytes(),
-            body: format!(r#""}},"qos":{qos},"body":{{"n":"#).into_bytes(),
+            to: format!(r#"","to":{to}"#).into_bytes(),
+            named: !matches!(targets, Targets::Everyone),
+            body: format!(r#"{end},"qos":{qos},"body":{{"n":"#).into_bytes(),
             padding: vec![b'x'; size],
             size,
         }
@@ -41,13 +57,13 @@ impl Template {
         output: &mut Vec<u8>,
         mask: [u8; 4],
         number: u64,
-        receiver: usize,
+        target: usize,
         time_us: u64,
     ) {
         const TIME: &[u8] = br#","t":"#;
         const PADDING: &[u8] = br#","p":""#;
         const BODY_END: &[u8] = br#""}"#;
-        let receiver = receiver as u64;
+        let target = self.named.then_some(target as u64);
         let number_bytes = digits(number);
         let unpadded = br#"{"n":"#.len()
             + number_bytes
@@ -56,17 +72,22 @@ impl Template {
             + PADDING.len()
             + BODY_END.len();
         let padding = &self.padding[..self.size.saturating_sub(unpadded)];
-        let length =
-            self.head.len() + number_bytes + self.to.len() + digits(receiver) + self.body.len()
-                - br#"{"n":"#.len()
-                + unpadded
-                + padding.len()
-                + 1;
+        let length = self.head.len()
+            + number_bytes
+            + self.to.len()
+            + target.map_or(0, digits)
+            + self.body.len()
+            - br#"{"n":"#.len()
+            + unpadded
+            + padding.len()
+            + 1;
         frames::append(output, OpCode::Text, mask, length, |output| {
             output.extend_from_slice(&self.head);
             push_number(output, number);
             output.extend_from_slice(&self.to);
-            push_number(output, receiver);
+            if let Some(target) = target {
+                push_number(output, target);
+            }
             output.extend_from_slice(&self.body);
             push_number(output, number);
             output.extend_from_slice(TIME);
@@ -96,6 +117,7 @@ fn push_number(output: &mut Vec<u8>, mut number: u64) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::bench::messages::Name;
@@ -113,16 +135,21 @@ mod tests {
         #[test]
         fn a_send_is_json_with_a_body_of_the_size_asked_for(
             sender in 0_usize..100_000, number in 0_u64..10_000_000_000, receiver: u32,
-            time_us in 0_u64..10_000_000_000_000, size in BODY_BYTES_MIN..70_000
+            time_us in 0_u64..10_000_000_000_000, size in BODY_BYTES_MIN..70_000, kind in 0..3
         ) {
-            let template = Template::new(0xab, sender, "b-1-r", 1, size);
+            let (targets, to) = match kind {
+                0 => (Targets::Users("b-1-r"), json!({"user": format!("b-1-r{receiver}")})),
+                1 => (Targets::Rooms("b-1-room"), json!({"room": format!("b-1-room{receiver}")})),
+                _ => (Targets::Everyone, json!("everyone")),
+            };
+            let template = Template::new(0xab, sender, targets, 1, size);
             let mut output = Vec::new();
             template.append(&mut output, [0; 4], number, receiver as usize, time_us);
             let text = std::str::from_utf8(payload(&output)).unwrap();
             let send: serde_json::Value = serde_json::from_str(text).unwrap();
             prop_assert_eq!(&send["type"], "send");
             prop_assert_eq!(&send["qos"], 1);
-            prop_assert_eq!(&send["to"], &serde_json::json!({"user": format!("b-1-r{receiver}")}));
+            prop_assert_eq!(&send["to"], &to);
             let name = Name::from_id(send["id"].as_str().unwrap());
             prop_assert_eq!(name, Some(Name { run: 0xab, sender, number }));
             let body = &text[text.find("\"body\":").unwrap() + 7..text.len() - 1];

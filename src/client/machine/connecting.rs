@@ -20,7 +20,8 @@ const REDIRECTS_MAX: u8 = 5;
 const STABLE: Duration = Duration::from_secs(10);
 /// After a move the old connection is read for so long, for what was on its way to it.
 const LINGER_MIN: Duration = Duration::from_millis(500);
-/// Then it is kept as long as receipts are missing that can come nowhere else, up to this.
+/// Then it is kept as long as receipts are missing that can come nowhere else, or the new connection
+/// is not in the rooms yet, up to this.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 
 /// The nodes that were given, and how far they have been tried.
@@ -114,6 +115,12 @@ impl Machine {
         (self.leaving.as_ref()).is_some_and(|leaving| leaving.connection == connection)
     }
 
+    /// Whether something can come on a connection that is leaving and on no other: receipts, and what
+    /// is not kept of rooms that the current one does not have yet.
+    fn depends_on(&self, leaving: &Leaving) -> bool {
+        self.requests.depends_on(leaving.connection) || self.rooms.is_asking()
+    }
+
     pub(super) fn connections_deadline(&self) -> Option<Instant> {
         let attempt = match &self.attempt {
             Attempt::None => None,
@@ -123,7 +130,7 @@ impl Machine {
         let current = self.current.as_ref();
         let moving = current.and_then(|current| current.moving.as_ref());
         let leaving = self.leaving.as_ref().map(|leaving| {
-            if self.requests.depends_on(leaving.connection) {
+            if self.depends_on(leaving) {
                 leaving.by
             } else {
                 leaving.not_before
@@ -139,10 +146,10 @@ impl Machine {
     }
 
     pub(super) fn tick_connections(&mut self, now: Instant) {
-        let due = self.leaving.take_if(|leaving| {
-            let waits = self.requests.depends_on(leaving.connection);
-            leaving.by <= now || leaving.not_before <= now && !waits
-        });
+        let waits = (self.leaving.as_ref()).is_some_and(|leaving| self.depends_on(leaving));
+        let due = self
+            .leaving
+            .take_if(|leaving| leaving.by <= now || leaving.not_before <= now && !waits);
         if let Some(leaving) = due {
             self.let_go(&leaving);
         }
@@ -307,6 +314,7 @@ impl Machine {
             return;
         };
         self.settle_lost(current.connection, &error);
+        self.rooms.disconnected();
         if !reconnect {
             return self.finish(error);
         }
@@ -348,6 +356,7 @@ impl Machine {
         self.attempt = Attempt::None;
         self.route.tried = 0;
         self.route.definite = 0;
+        self.rooms.disconnected();
         if let Some(before) = self.current.replace(current) {
             let leaving = Leaving {
                 connection: before.connection,

@@ -14,6 +14,8 @@ pub(super) struct Events {
     queue: VecDeque<Queued>,
     ahead_max: usize,
     seen: Seen,
+    /// The same for what is neither of the inbox nor of a room that is kept track of.
+    seen_elsewhere: Seen,
     arrived: Option<Position>,
     handed: Option<Position>,
     /// `handed` has moved on by a message.
@@ -43,6 +45,7 @@ impl Events {
             queue: VecDeque::new(),
             ahead_max: ahead_max.max(1),
             seen: Seen::new(seen_max),
+            seen_elsewhere: Seen::new(seen_max),
             arrived: resume.clone(),
             handed: resume,
             to_ack: false,
@@ -83,10 +86,9 @@ impl Events {
         std::mem::take(&mut self.to_ack).then(|| handed.clone())
     }
 
-    /// A message; `false` if it had been seen. Its position counts in any case.
+    /// A message of the inbox; `false` if it had been seen. Its position counts in any case.
     pub fn message(&mut self, message: Message) -> bool {
         let position = message.position.clone();
-        let position = position.filter(|_| message.stream == "inbox");
         let new = self.seen.insert(&message.from, &message.id);
         if new {
             self.push(Event::Message(message));
@@ -99,6 +101,41 @@ impl Events {
             }
         }
         new
+    }
+
+    /// A message of a stream whose positions are not kept; `false` if it had been seen.
+    pub fn other_message(&mut self, message: Message) -> bool {
+        // No two streams and ids become the same, since an id has at most 64 bytes.
+        let id = format!("{:>64}{}", message.id, message.stream);
+        let new = self.seen_elsewhere.insert(&message.from, &id);
+        if new {
+            self.push(Event::Message(message));
+        }
+        new
+    }
+
+    /// Something that no program may miss, as it is said once.
+    pub fn tell(&mut self, event: Event) {
+        self.push(event);
+    }
+
+    /// Drops the messages of a room that wait. What they say of the inbox counts. Says whether
+    /// reading can go on.
+    pub fn forget_room(&mut self, room: &str) -> bool {
+        let was_full = !self.has_room();
+        for queued in std::mem::take(&mut self.queue) {
+            let of_room = matches!(&queued.event, Event::Message(m) if m.room() == Some(room));
+            if !of_room {
+                self.queue.push_back(queued);
+            } else if let Some(before) = self.queue.back_mut() {
+                before.position = queued.position.or(before.position.take());
+                before.ackable |= queued.ackable;
+            } else {
+                self.handed = queued.position.or(self.handed.take());
+                self.to_ack |= queued.ackable;
+            }
+        }
+        was_full && self.has_room()
     }
 
     /// Anything but a message. A program that takes no events misses notices, never messages.
@@ -185,6 +222,26 @@ mod tests {
         assert_eq!(events.handed(), Some(&at(7)));
         assert!(!events.message(message("1", Some(8))));
         assert_eq!(events.handed(), Some(&at(8)));
+    }
+
+    #[test]
+    fn what_is_forgotten_of_a_room_leaves_what_it_says_of_the_inbox() {
+        let of_room = |id: &str| Message {
+            stream: "room:r".to_owned(),
+            ..message(id, Some(9))
+        };
+        let mut events = Events::new(3, 8, None);
+        events.tell(Event::Message(of_room("1")));
+        events.message(message("2", Some(1)));
+        events.tell(Event::Message(of_room("3")));
+        // A repeat: with what waits before it, the program has everything up to there.
+        events.message(message("2", Some(2)));
+        assert!(events.forget_room("r"));
+        assert_eq!((events.arrived(), events.handed()), (Some(&at(2)), None));
+        let taken = events.take().map(|taken| taken.event);
+        assert_eq!(taken, Some(Event::Message(message("2", Some(1)))));
+        assert_eq!((events.is_empty(), events.handed()), (true, Some(&at(2))));
+        assert_eq!(events.take_to_ack(), Some(at(2)));
     }
 
     #[test]

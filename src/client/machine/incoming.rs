@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::connecting::{Attempt, Move, Trial};
+use super::requests::Kind;
 use super::{Input, Machine, Output, Phase, Reply, WAIT_MAX, after};
 use crate::client::error::{Error, Failure, SendError};
 use crate::client::event::{Event, Message, Receipt};
@@ -44,9 +45,13 @@ impl Machine {
     fn current_said(&mut self, now: Instant, said: Said, text: &str) {
         match said {
             Said::Message(message) => self.message(now, message),
-            Said::Receipt(id, outcome) => self.receipt(&id, outcome),
+            Said::Receipt(id, outcome) => self.receipt(now, &id, outcome),
+            Said::Joined(id, reply) => self.joined(now, &id, reply, text),
+            Said::Left(id) => self.settle(&id, Ok(Reply::Left)),
             Said::Presence(id, online) => self.settle(&id, Ok(Reply::Presence(online))),
+            Said::RoomPage(id, page) => self.settle(&id, Ok(Reply::RoomPage(page))),
             Said::Delivered { id, user } => self.events.notice(Event::Delivered { id, user }),
+            Said::Member { room, user, joined } => self.member(room, user, joined),
             Said::Redirect(redirect) => {
                 let Redirect {
                     url,
@@ -64,7 +69,12 @@ impl Machine {
                     });
                 }
             }
-            Said::Error { code, message } => self.events.notice(Event::Error { code, message }),
+            Said::Error {
+                room: Some(room), ..
+            } => self.events.tell(Event::RoomGap { room }),
+            Said::Error { code, message, .. } => {
+                self.events.notice(Event::Error { code, message });
+            }
             Said::Other => self.events.notice(Event::Other(text.to_owned())),
             Said::Welcome(_) | Said::Pong => {}
         }
@@ -102,7 +112,7 @@ impl Machine {
                 self.outputs.push_back(Output::Close(trial.connection));
                 self.follow(now, &trial, &url, &reason);
             }
-            Ok(Said::Error { code, message }) => {
+            Ok(Said::Error { code, message, .. }) => {
                 trial.rejected = Some(Error::Rejected {
                     node,
                     code,
@@ -137,6 +147,7 @@ impl Machine {
         if let Some(position) = welcome.position() {
             self.events.adopt(position);
         }
+        self.ask_for_rooms();
         for number in self.requests.to_write() {
             self.write(number);
         }
@@ -168,11 +179,25 @@ impl Machine {
     fn leaving_said(&mut self, now: Instant, said: Said) {
         match said {
             // A kept message comes on the current connection, too, and there in order.
-            Said::Message(message) if message.position.is_none() => self.message(now, message),
-            Said::Receipt(id, outcome) => self.receipt(&id, outcome),
+            Said::Message(message) if message.position.is_none() => {
+                // A room that the program is not in any more it has left on the current one.
+                if message.room().is_none_or(|room| self.rooms.has(room)) {
+                    self.message(now, message);
+                }
+            }
+            // The current connection was asked the same, and there the room's messages come.
+            Said::Receipt(id, _) if self.requests.is_of_room(&id) => {}
+            Said::Receipt(id, outcome) => self.receipt(now, &id, outcome),
             Said::Presence(id, online) => self.settle(&id, Ok(Reply::Presence(online))),
+            Said::RoomPage(id, page) => self.settle(&id, Ok(Reply::RoomPage(page))),
             Said::Delivered { id, user } => self.events.notice(Event::Delivered { id, user }),
+            Said::Member { room, user, joined } if !self.rooms.is_in(&room) => {
+                self.member(room, user, joined);
+            }
             Said::Message(_)
+            | Said::Joined(..)
+            | Said::Left(_)
+            | Said::Member { .. }
             | Said::Welcome(_)
             | Said::Redirect(_)
             | Said::Error { .. }
@@ -186,23 +211,46 @@ impl Machine {
         if matches!(self.phase, Phase::Closing(_)) {
             return;
         }
-        if !self.events.message(message) {
+        let new = match message.room() {
+            Some(_) => self.room_message(message),
+            None if message.stream == "inbox" => self.events.message(message),
+            None => self.events.other_message(message),
+        };
+        if !new {
             self.stats.repeats_dropped += 1;
         }
         self.ack_handed(now);
     }
 
-    fn receipt(&mut self, id: &str, outcome: Result<Receipt, Failure>) {
+    /// Somebody else has come or gone, in a room that the program is in.
+    fn member(&mut self, room: String, user: String, joined: bool) {
+        if self.rooms.has(&room) {
+            self.events.notice(if joined {
+                Event::Joined { room, user }
+            } else {
+                Event::Left { room, user }
+            });
+        }
+    }
+
+    fn receipt(&mut self, now: Instant, id: &str, outcome: Result<Receipt, Failure>) {
         let outcome = match outcome {
             Ok(receipt) => Ok(Reply::Receipt(receipt)),
+            Err(failure) if self.rooms_refused(now, id, &failure) => return,
             Err(failure) => Err(SendError::Failed(Box::new(failure))),
         };
-        self.settle(id, outcome);
+        let Some((number, kind)) = self.requests.settle(id) else {
+            return;
+        };
+        if let (Kind::Join { room, .. }, Err(SendError::Failed(failure))) = (kind, &outcome) {
+            self.join_refused(now, &room, failure);
+        }
+        self.outputs.push_back(Output::Settle(number, outcome));
     }
 
     /// A reply to a request that is not known, or has had one, is none of ours.
     fn settle(&mut self, id: &str, outcome: Result<Reply, SendError>) {
-        if let Some(number) = self.requests.settle(id) {
+        if let Some((number, _)) = self.requests.settle(id) {
             self.outputs.push_back(Output::Settle(number, outcome));
         }
     }

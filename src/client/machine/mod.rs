@@ -11,8 +11,10 @@ mod acks;
 mod connecting;
 mod events;
 mod incoming;
+mod joining;
 mod liveness;
 mod requests;
+mod rooms;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -26,14 +28,15 @@ use rand::rngs::StdRng;
 
 use super::address::Target;
 use super::error::{Error, SendError};
-use super::event::{Event, Position, Receipt, Stats};
+use super::event::{Event, Joined, Position, Receipt, RoomPage, Stats};
 use super::messages;
 use super::options::Options;
 use acks::Acks;
 use connecting::{Attempt, Current, Leaving, Route};
 use events::Events;
 pub(super) use requests::RequestNumber;
-use requests::Requests;
+use requests::{Kind, Requests};
+use rooms::Rooms;
 
 /// One connection of this client; a number is used once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +87,10 @@ pub(super) enum Output {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
     Receipt(Receipt),
+    Joined(Joined),
+    Left,
     Presence(HashMap<String, bool>),
+    RoomPage(RoomPage),
 }
 
 /// No wait is longer, so that no time that somebody names can overflow.
@@ -118,6 +124,7 @@ pub(super) struct Machine {
     welcomed: bool,
     requests: Requests,
     events: Events,
+    rooms: Rooms,
     acks: Acks,
     stats: Stats,
     outputs: VecDeque<Output>,
@@ -142,6 +149,7 @@ impl Machine {
                 options.seen_max,
                 options.resume.clone(),
             ),
+            rooms: Rooms::new(options.seen_max),
             acks: Acks::default(),
             stats: Stats::default(),
             outputs: VecDeque::new(),
@@ -157,12 +165,22 @@ impl Machine {
         text: Arc<str>,
         repeatable: bool,
     ) -> Result<RequestNumber, SendError> {
+        self.add(id, text, repeatable, Kind::Other)
+    }
+
+    fn add(
+        &mut self,
+        id: &str,
+        text: Arc<str>,
+        repeatable: bool,
+        kind: Kind,
+    ) -> Result<RequestNumber, SendError> {
         match &self.phase {
             Phase::Running => {}
             Phase::Closing(_) => return Err(SendError::NotSent(Error::ByProgram)),
             Phase::Ended(error) => return Err(SendError::NotSent(error.clone())),
         }
-        let number = self.requests.add(id, text, repeatable);
+        let number = self.requests.add(id, text, repeatable, kind);
         let number = number.ok_or(SendError::IdInUse)?;
         self.write(number);
         Ok(number)
@@ -171,13 +189,17 @@ impl Machine {
     /// Hands the next event over.
     pub fn take_event(&mut self, now: Instant) -> Option<Event> {
         let taken = self.events.take()?;
-        if taken.made_room
-            && let Some(current) = &mut self.current
-        {
-            current.liveness.heard(now);
-        }
+        self.read_again(now, taken.made_room);
+        self.room_message_taken(&taken.event);
         self.ack_handed(now);
         Some(taken.event)
+    }
+
+    /// Who has not read has not heard either.
+    fn read_again(&mut self, now: Instant, made_room: bool) {
+        if made_room && let Some(current) = &mut self.current {
+            current.liveness.heard(now);
+        }
     }
 
     fn ack_handed(&mut self, now: Instant) {
@@ -224,6 +246,9 @@ impl Machine {
             Phase::Running | Phase::Closing(_) => {}
         }
         self.tick_connections(now);
+        if self.rooms_due().is_some_and(|due| due <= now) {
+            self.ask_for_rooms();
+        }
         self.write_due_ack(now);
         self.close_if_done();
     }
@@ -236,7 +261,7 @@ impl Machine {
             Phase::Running => None,
         };
         let ack = self.acks.due().filter(|_| self.current.is_some());
-        let deadlines = [close_by, ack, self.connections_deadline()];
+        let deadlines = [close_by, ack, self.rooms_due(), self.connections_deadline()];
         deadlines.into_iter().flatten().min()
     }
 

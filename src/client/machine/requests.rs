@@ -8,10 +8,25 @@ use super::ConnectionId;
 /// The number of a request, by which whoever waits for it is found. They grow.
 pub(in crate::client) type RequestNumber = u64;
 
+/// What a request is for, where its reply changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    Join {
+        room: String,
+        /// The program says from where, whatever it has been given.
+        rewinds: bool,
+    },
+    Leave {
+        room: String,
+    },
+    Other,
+}
+
 /// One request.
 #[derive(Debug)]
 pub(super) struct Request {
     id: String,
+    kind: Kind,
     pub text: Arc<str>,
     /// Whether it may be sent again on another connection.
     pub repeatable: bool,
@@ -33,7 +48,13 @@ impl Requests {
     }
 
     /// Takes one in; `None` if its id is taken.
-    pub fn add(&mut self, id: &str, text: Arc<str>, repeatable: bool) -> Option<RequestNumber> {
+    pub fn add(
+        &mut self,
+        id: &str,
+        text: Arc<str>,
+        repeatable: bool,
+        kind: Kind,
+    ) -> Option<RequestNumber> {
         if self.by_id.contains_key(id) {
             return None;
         }
@@ -41,6 +62,7 @@ impl Requests {
         self.by_id.insert(id.to_owned(), self.last);
         let request = Request {
             id: id.to_owned(),
+            kind,
             text,
             repeatable,
             written: None,
@@ -54,10 +76,22 @@ impl Requests {
     }
 
     /// The one under this id has its reply.
-    pub fn settle(&mut self, id: &str) -> Option<RequestNumber> {
+    pub fn settle(&mut self, id: &str) -> Option<(RequestNumber, Kind)> {
         let number = self.by_id.remove(id)?;
-        self.by_number.remove(&number);
-        Some(number)
+        let request = self.by_number.remove(&number)?;
+        Some((number, request.kind))
+    }
+
+    /// Whether the one under this id is to join a room or to leave it.
+    pub fn is_of_room(&self, id: &str) -> bool {
+        let request = (self.by_id.get(id)).and_then(|number| self.by_number.get(number));
+        request.is_some_and(|request| request.kind != Kind::Other)
+    }
+
+    /// Whether a request after that one is to leave this room.
+    pub fn leaves_after(&self, number: RequestNumber, left: &str) -> bool {
+        let mut later = self.by_number.range(number + 1..);
+        later.any(|(_, request)| matches!(&request.kind, Kind::Leave { room } if room == left))
     }
 
     /// Takes one out.

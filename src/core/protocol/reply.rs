@@ -328,6 +328,16 @@ pub fn error(code: ErrorCode, message: &str) -> Vec<u8> {
     Object::of_type("error").fault(code, message).end()
 }
 
+/// `error`, to the members of a room: messages of it may be missing.
+#[must_use]
+pub fn room_gap(room: &RoomName) -> Vec<u8> {
+    let message = format!("messages of the room {room} may be missing");
+    Object::of_type("error")
+        .fault(ErrorCode::Unknown, &message)
+        .text("room", room.as_str())
+        .end()
+}
+
 /// `pong`, with the ping's id.
 #[must_use]
 pub fn pong(id: Option<&str>) -> Vec<u8> {

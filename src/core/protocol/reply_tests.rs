@@ -24,6 +24,13 @@ fn text(reply: &[u8]) -> &str {
 }
 
 #[test]
+fn a_gap_in_a_room_names_the_room() {
+    let room = RoomName::new("a\"b").unwrap();
+    let expected = r#"{"type":"error","code":"unknown","message":"messages of the room a\"b may be missing","retry":true,"room":"a\"b"}"#;
+    assert_eq!(String::from_utf8(room_gap(&room)).unwrap(), expected);
+}
+
+#[test]
 fn a_receipt_names_its_message_if_that_has_a_name() {
     let accepted = Receipt::Accepted {
         copies: 2,

@@ -19,6 +19,10 @@ pub struct LoadReport {
     qos: u8,
     senders: u32,
     receivers: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rooms: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    everyone: bool,
     size: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<u32>,
@@ -45,7 +49,8 @@ struct Measured {
 }
 
 /// Of the whole test, warm-up and grace included: `sent` is the sum of `accepted`, `failed` and
-/// `unanswered`.
+/// `unanswered`. A message to a room or to everyone is `delivered`, or `lost`, once for each
+/// receiver.
 #[derive(Debug, Serialize)]
 struct Total {
     sent: u64,
@@ -99,6 +104,8 @@ impl LoadReport {
             qos: args.qos,
             senders: args.senders,
             receivers: args.receivers,
+            rooms: args.rooms,
+            everyone: args.everyone,
             size: args.size,
             window: (!open).then_some(args.window),
             rate: open.then_some(args.rate),
@@ -167,8 +174,12 @@ impl LoadReport {
             ));
         }
         if lost + repeated + out_of_order > 0 {
+            let messages = match self.rooms {
+                None if !self.everyone => "messages",
+                Some(_) | None => "deliveries",
+            };
             return Err(format!(
-                "{lost} messages were lost, {repeated} repeated, {out_of_order} out of order"
+                "{lost} {messages} were lost, {repeated} repeated, {out_of_order} out of order"
             ));
         }
         Ok(())
@@ -179,8 +190,13 @@ impl LoadReport {
             (Some(window), _) => format!("closed loop, window {window}"),
             (None, rate) => format!("open loop, {} messages/s", rate.unwrap_or_default()),
         };
+        let to = match self.rooms {
+            Some(rooms) => format!(" in {rooms} rooms"),
+            None if self.everyone => ", all of each message".to_owned(),
+            None => String::new(),
+        };
         let mut text = format!(
-            "{how}: {} senders, {} receivers, bodies of {} bytes, qos {}, seed {}\n",
+            "{how}: {} senders, {} receivers{to}, bodies of {} bytes, qos {}, seed {}\n",
             self.senders, self.receivers, self.size, self.qos, self.seed
         );
         let interrupted = if self.interrupted {

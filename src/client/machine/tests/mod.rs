@@ -3,6 +3,7 @@
 mod connecting;
 mod moving;
 mod random;
+mod rooms;
 mod sending;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! The machine against a server that does anything at any time, from a seed.
 //!
-//! Whatever breaks, the program gets every kept message once and in order, every request has one
-//! outcome, qos 1 reaches the server in order, qos 0 at most once, and nothing is acked that the
+//! Whatever breaks, the program gets every kept message once and in order, those of its inbox and those
+//! of a room that it is in, every request has one outcome, qos 1 reaches the server in order, qos 0 at most once, and nothing is acked that the
 //! program was not given.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,6 +21,8 @@ struct Peer {
     welcomed: bool,
     /// The last offset sent on it.
     cursor: u64,
+    /// The same for the room, once it was joined.
+    in_room: Option<u64>,
     /// Written by the client and not read yet.
     unread: VecDeque<String>,
 }
@@ -33,6 +35,10 @@ struct World {
     kept: u64,
     /// Offsets that the program was given.
     given: Vec<u64>,
+    /// Messages in the room; their ids are their offsets.
+    said: u64,
+    /// Those that the program was given.
+    heard: Vec<u64>,
     /// Requests by number: the id, and whether it is repeatable.
     requests: HashMap<RequestNumber, (u32, bool)>,
     made: u32,
@@ -54,12 +60,16 @@ impl World {
             peers: BTreeMap::new(),
             kept: 0,
             given: Vec::new(),
+            said: 0,
+            heard: Vec::new(),
             requests: HashMap::new(),
             made: 0,
             settled: HashSet::new(),
             first_read: Vec::new(),
             read_once: HashSet::new(),
         };
+        let number = world.script.join("join", "r", Some(0));
+        world.requests.insert(number, (0, true));
         world.look();
         world
     }
@@ -80,7 +90,9 @@ impl World {
                     self.peers.insert(connection, peer);
                 }
                 Output::Write(connection, text) => {
-                    if let Some((_, offset)) = text.split_once(r#""offset":"#) {
+                    if text.contains(r#""type":"ack""#)
+                        && let Some((_, offset)) = text.split_once(r#""offset":"#)
+                    {
                         let acked: u64 = offset.trim_end_matches('}').parse().unwrap();
                         assert!(self.given.last().is_some_and(|given| acked <= *given));
                     }
@@ -115,8 +127,10 @@ impl World {
 
     fn step(&mut self) {
         match self.random.random_range(0..100) {
-            0..20 => self.kept += 1,
-            20..40 => self.deliver(),
+            0..12 => self.kept += 1,
+            12..20 => self.said += 1,
+            20..33 => self.deliver(),
+            33..40 => self.deliver_in_room(),
             40..55 => self.take(),
             55..65 => self.ask(),
             65..78 => self.read(),
@@ -145,9 +159,60 @@ impl World {
         }
     }
 
+    fn deliver_in_room(&mut self) {
+        if let Some(connection) = self.any(true)
+            && self.script.machine.reads()
+            && let Some(peer) = self.peers.get_mut(&connection)
+            && let Some(cursor) = &mut peer.in_room
+            && *cursor < self.said
+        {
+            *cursor += 1;
+            let offset = *cursor;
+            self.script.input(connection, Input::Heard);
+            let id = offset.to_string();
+            self.script.in_room(connection, "r", &id, Some(offset));
+        }
+    }
+
     fn take(&mut self) {
-        if let Some(Event::Message(message)) = self.script.event() {
-            self.given.push(message.id.parse().unwrap());
+        match self.script.event() {
+            Some(Event::Message(message)) => {
+                let id = message.id.parse().unwrap();
+                match message.room() {
+                    Some(_) => self.heard.push(id),
+                    None => self.given.push(id),
+                }
+            }
+            Some(Event::RoomGap { .. }) => panic!("there is no gap"),
+            _ => {}
+        }
+    }
+
+    /// The server lets a connection into the room, or not now.
+    fn let_in(&mut self, connection: ConnectionId, join: &str) {
+        let join: serde_json::Value = serde_json::from_str(join).unwrap();
+        let id = join["id"].as_str().unwrap();
+        let lets = self.random.random_bool(0.7);
+        let room = join.pointer("/rooms/0").unwrap_or(&join);
+        let since = room["since"]["offset"].as_u64().unwrap();
+        if join["rooms"].is_null() {
+            self.script.joined(connection, id, since);
+        } else {
+            let room = if lets {
+                format!(r#""epoch":"e","offset":{since},"recovered":true"#)
+            } else {
+                r#""error":{"code":"unreachable","message":"x","retry":true}"#.to_owned()
+            };
+            let text = format!(
+                r#"{{"type":"receipt","id":"{id}","status":"joined","rooms":[{{"room":"r",{room}}}]}}"#
+            );
+            self.script.text(connection, &text);
+            if !lets {
+                return;
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&connection) {
+            peer.in_room = Some(since);
         }
     }
 
@@ -168,6 +233,9 @@ impl World {
         };
         self.script.input(connection, Input::Heard);
         let Ok(id) = text.parse::<u32>() else {
+            if text.contains(r#""type":"join""#) {
+                self.let_in(connection, &text);
+            }
             return;
         };
         let first = self.read_once.insert(id);
@@ -237,11 +305,15 @@ impl World {
     /// Nothing breaks any more: all has to arrive.
     fn settle(&mut self) {
         for _ in 0..20_000 {
-            if self.settled.len() == self.requests.len() && self.given.len() as u64 == self.kept {
+            if self.settled.len() == self.requests.len()
+                && self.given.len() as u64 == self.kept
+                && self.heard.len() as u64 == self.said
+            {
                 return;
             }
             match self.random.random_range(0..8) {
-                0..3 => self.deliver(),
+                0..2 => self.deliver(),
+                2 => self.deliver_in_room(),
                 3..5 => self.take(),
                 5 => self.read(),
                 6 => {
@@ -254,11 +326,13 @@ impl World {
             self.look();
         }
         panic!(
-            "{} of {} requests settled, {} of {} messages given",
+            "{} of {} requests settled, {} of {} messages given, {} of {} of the room",
             self.settled.len(),
             self.requests.len(),
             self.given.len(),
-            self.kept
+            self.kept,
+            self.heard.len(),
+            self.said
         );
     }
 }
@@ -273,6 +347,7 @@ fn whatever_breaks_nothing_is_lost_repeated_or_out_of_order() {
         }
         world.settle();
         assert!(world.given.iter().copied().eq(1..=world.kept));
+        assert!(world.heard.iter().copied().eq(1..=world.said));
         assert!(world.first_read.is_sorted(), "{:?}", world.first_read);
     }
 }
