@@ -520,12 +520,17 @@ impl Dispatch {
         room: &RoomName,
         whole: bool,
         users: &[(UserId, Standing)],
-    ) {
+    ) -> Outcome {
         let key = StreamKey::Room(room.clone());
         self.with_shard(&key, |shard, ctx, topology| {
+            if !self.holds_room(ctx, room) {
+                // It would keep that for ever.
+                return Outcome::NotOwner;
+            }
             let came = shard.rosters.update(ctx.now, room, node, (whole, users));
             self.announce(shard, ctx, topology, came);
-        });
+            Outcome::Done
+        })
     }
 
     /// The owner tells the members of its rooms who has come and gone.
