@@ -58,13 +58,13 @@ enum Stage<J> {
         since: Option<Resume>,
         /// Whoever answers; taken once it is answered.
         join: Option<J>,
-        /// What it has missed was asked for.
-        asked: bool,
+        /// What it has missed was asked for, when the node was there in the stream.
+        asked: Option<Position>,
     },
     CatchingUp {
         /// It has everything up to there.
         at: Position,
-        asked: bool,
+        asked: Option<Position>,
     },
     Live {
         /// It has been given everything up to there already.
@@ -120,7 +120,7 @@ impl<H: Clone, J> Rooms<H, J> {
         let stage = Stage::Joining {
             since,
             join: Some(join),
-            asked: false,
+            asked: None,
         };
         let member = Member {
             handle,
@@ -308,6 +308,11 @@ impl<H: Clone, J> Room<H, J> {
         self.waiting.is_empty() && self.telling.is_done()
     }
 
+    /// All sessions that are in it, or are about to be.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.members.keys().copied()
+    }
+
     /// Sessions that are in it, with their users.
     pub fn live(&self) -> impl Iterator<Item = (&H, &UserId)> {
         let members = self.members.values();
@@ -360,12 +365,12 @@ impl<H: Clone, J> Room<H, J> {
                     since: Some(since),
                     asked,
                     ..
-                } if !*asked => {
-                    *asked = true;
+                } if asked.is_none() => {
+                    *asked = Some(live);
                     steps.push(Step::Fetch(*id, *since));
                 }
-                Stage::CatchingUp { at, asked } if !*asked && has_room(&member.handle) => {
-                    *asked = true;
+                Stage::CatchingUp { at, asked } if asked.is_none() && has_room(&member.handle) => {
+                    *asked = Some(live);
                     steps.push(Step::Fetch(*id, Resume::At(*at)));
                 }
                 Stage::Joining { .. } | Stage::CatchingUp { .. } | Stage::Live { .. } => {}
@@ -378,33 +383,38 @@ impl<H: Clone, J> Room<H, J> {
     /// What a member has missed could not be had: it is asked for again.
     pub fn not_fetched(&mut self, id: SessionId) {
         match self.members.get_mut(&id).map(|member| &mut member.stage) {
-            Some(Stage::Joining { asked, .. } | Stage::CatchingUp { asked, .. }) => *asked = false,
+            Some(Stage::Joining { asked, .. } | Stage::CatchingUp { asked, .. }) => *asked = None,
             Some(Stage::Live { .. }) | None => {}
         }
     }
 
-    /// A member is given what it has missed up to `upto`. Returns its handle and, the first time, what
-    /// answers its `join`; `None` if it does not wait for that.
+    /// A member is given what it has missed up to `upto`; `all` says that there was nothing behind
+    /// that. Returns its handle and, the first time, what answers its `join`; `None` if it does not
+    /// wait for that.
+    ///
+    /// Where the epochs differ nobody can say which of two positions is the later one. But if the node
+    /// has not moved since it asked, all there is reaches as far as the node.
     pub fn fetched(
         &mut self,
         id: SessionId,
-        upto: Position,
+        (upto, all): (Position, bool),
         live: Option<Position>,
     ) -> Option<(H, Option<J>)> {
         let member = self.members.get_mut(&id)?;
-        let join = match &mut member.stage {
-            Stage::Joining { join, asked, .. } if *asked => join.take(),
-            Stage::CatchingUp { asked: true, .. } => None,
-            _ => return None,
+        let (asked, join) = match &mut member.stage {
+            Stage::Joining { join, asked, .. } => ((*asked)?, join.take()),
+            Stage::CatchingUp { asked, .. } => ((*asked)?, None),
+            Stage::Live { .. } => return None,
         };
-        let there = live.is_some_and(|l| l.epoch == upto.epoch && l.offset <= upto.offset);
+        let there = live
+            .is_some_and(|l| l.epoch == upto.epoch && l.offset <= upto.offset || l == asked && all);
         member.stage = if there {
             self.waiting.swap_remove(&id);
             Stage::Live { after: Some(upto) }
         } else {
             Stage::CatchingUp {
                 at: upto,
-                asked: false,
+                asked: None,
             }
         };
         Some((member.handle.clone(), join))

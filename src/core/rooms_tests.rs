@@ -80,14 +80,14 @@ fn a_member_catches_up_page_by_page_and_misses_and_repeats_nothing() {
     assert_eq!(advance(&mut rooms, Some(at(9))), fetch(2));
     let mut fetched = |upto, live| {
         let room = rooms.get_mut(&lobby()).unwrap();
-        room.fetched(SessionId(1), at(upto), Some(at(live)))
+        room.fetched(SessionId(1), (at(upto), false), Some(at(live)))
     };
     assert_eq!(fetched(5, 9), Some(('1', Some("join"))));
     assert_eq!(fetched(6, 9), None, "nothing was asked for");
     assert_eq!(wanting(&rooms, 10), "", "it is not that far");
     assert_eq!(advance(&mut rooms, Some(at(9))), fetch(5));
     let room = rooms.get_mut(&lobby()).unwrap();
-    let last = room.fetched(SessionId(1), at(11), Some(at(10)));
+    let last = room.fetched(SessionId(1), (at(11), false), Some(at(10)));
     assert_eq!(last, Some(('1', None)));
     assert_eq!(wanting(&rooms, 11), "", "it has had that");
     assert_eq!(wanting(&rooms, 12), "1");
@@ -102,9 +102,27 @@ fn a_page_of_another_epoch_is_not_the_end_of_catching_up() {
     let epoch = Epoch::opened(2, &node("n1"), Generation(1));
     let room = rooms.get_mut(&lobby()).unwrap();
     let elsewhere = Position { epoch, offset: 5 };
-    room.fetched(SessionId(1), elsewhere, Some(at(1)));
+    room.fetched(SessionId(1), (elsewhere, false), Some(at(1)));
     let live = room.advance(Some(at(1)), |_| true);
     assert_eq!(live, [Step::Fetch(SessionId(1), Resume::At(elsewhere))]);
+}
+
+#[test]
+fn who_has_all_there_is_has_caught_up_whatever_the_epoch_unless_the_node_has_moved() {
+    let elsewhere = Position {
+        epoch: Epoch::opened(2, &node("n1"), Generation(1)),
+        offset: 0,
+    };
+    for (live, there) in [(at(1), true), (at(2), false)] {
+        let mut rooms = rooms();
+        join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
+        advance(&mut rooms, Some(at(1)));
+        let room = rooms.get_mut(&lobby()).unwrap();
+        let fetched = room.fetched(SessionId(1), (elsewhere, true), Some(live));
+        assert_eq!(fetched, Some(('1', Some("join"))));
+        assert_eq!(wanting(&rooms, 3), if there { "1" } else { "" });
+        assert_eq!(advance(&mut rooms, Some(live)).is_empty(), there);
+    }
 }
 
 #[test]
@@ -113,7 +131,7 @@ fn a_slow_reader_gets_no_more_history_until_it_has_read() {
     join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
     advance(&mut rooms, Some(at(9)));
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.fetched(SessionId(1), at(5), Some(at(9)));
+    room.fetched(SessionId(1), (at(5), false), Some(at(9)));
     assert_eq!(room.advance(Some(at(9)), |_| false), []);
     assert_eq!(room.advance(Some(at(9)), |_| true).len(), 1);
 }

@@ -240,6 +240,15 @@ impl Rosters {
             .map_or(0, |roster| roster.present as u64)
     }
 
+    /// Every room with its users, and the nodes where each is; nowhere is who may have left.
+    pub fn all(&self) -> impl Iterator<Item = (&RoomName, Vec<(UserId, Vec<NodeId>)>)> {
+        self.by_room.iter().map(|(room, roster)| {
+            let users = roster.users.iter();
+            let users = users.map(|(user, seat)| (user.clone(), seat.nodes.clone()));
+            (room, users.collect())
+        })
+    }
+
     /// Rooms in which somebody is, or may still be.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -11,13 +11,15 @@ use crate::core::stream::Holder;
 use crate::id::{NodeId, StreamKey, UserId};
 
 impl Dispatch {
-    /// A peer has opened a connection: it will tell its guests anew. It may have taken this node
-    /// for dead before, and forgotten the guests that this one has told it.
+    /// A peer has opened a connection: it will tell its guests anew, and its users in rooms, of which
+    /// it may have forgotten some meanwhile. It may have taken this node for dead before, and
+    /// forgotten the guests that this one has told it.
     pub fn peer_opened(&self, peer: &NodeId) {
+        let now = self.since_start();
         for shard in &self.shards {
-            super::locked(shard)
-                .directory
-                .retain_guests(|node| node != peer);
+            let shard = &mut *super::locked(shard);
+            shard.directory.retain_guests(|node| node != peer);
+            shard.rosters.retain_nodes(now, |node| node != peer);
         }
         self.tell_guests(peer);
     }
@@ -173,8 +175,8 @@ impl Dispatch {
         match request {
             Request::History { key, at } => Some(self.give_history(&key, at)),
             Request::Members { room, whole, users } => {
-                self.take_members(&peer.node, &room, whole, &users);
-                Some((Outcome::Done, Answer::None))
+                let outcome = self.take_members(&peer.node, &room, whole, &users);
+                Some((outcome, Answer::None))
             }
             Request::Roster { room, after, max } => {
                 let page = self.roster_page(&room, after.as_ref(), max);

@@ -94,11 +94,15 @@ fn hand_out<'a>(
     (from, id): (&str, &str),
     frame: &Bytes,
 ) -> u64 {
-    let hand = |(session, user): (&Arc<Session>, &UserId)| {
-        let muted = user.as_str() == from && session.is_muted(id);
-        u64::from(!muted && session.push(frame.clone()))
+    let hand = |(session, _): (&Arc<Session>, &UserId)| {
+        u64::from(!is_muted(session, from, id) && session.push(frame.clone()))
     };
     members.map(hand).sum()
+}
+
+/// Whether it is a session's own message that it does not want to receive.
+fn is_muted(session: &Session, from: &str, id: &str) -> bool {
+    session.user().as_str() == from && session.is_muted(id)
 }
 
 /// Gives the members of a room here a message that is not kept; says how many took it.
@@ -353,15 +357,22 @@ impl Dispatch {
             room.not_fetched(session);
             return shard.rooms.unsettled(name);
         };
-        let Some((session, ticket)) = room.fetched(session, history.upto, live) else {
+        let all = history.entries.is_empty();
+        let Some((session, ticket)) = room.fetched(session, (history.upto, all), live) else {
             return;
         };
-        if let Some(ticket) = ticket {
-            ticket.settle(Ok((history.position, Some(history.recovered))));
+        match ticket {
+            Some(ticket) => ticket.settle(Ok((history.position, Some(history.recovered)))),
+            // It has gone since the page before.
+            None if !history.recovered => self.tell_gap(name, [&session]),
+            None => {}
         }
         let epoch = history.upto.epoch;
         for entry in history.entries {
             let offset = entry.offset;
+            if is_muted(&session, entry.message.from(), entry.message.id()) {
+                continue;
+            }
             let frame = kept_frame(key, &entry.message, Position { epoch, offset });
             let taken = session.push(frame);
             self.counters.messages_out.add_many(u64::from(taken));
@@ -385,8 +396,13 @@ impl Dispatch {
     /// Messages may be missing: the members have to hear of it.
     pub(super) fn room_has_gap(&self, rooms: &LocalRooms, key: &StreamKey) {
         let StreamKey::Room(name) = key else { return };
+        let members = rooms.get(name).into_iter().flat_map(Room::live);
+        self.tell_gap(name, members.map(|(session, _)| session));
+    }
+
+    fn tell_gap<'a>(&self, name: &RoomName, members: impl IntoIterator<Item = &'a Arc<Session>>) {
         let error = reply::room_gap(name);
-        for (session, _) in rooms.get(name).into_iter().flat_map(Room::live) {
+        for session in members {
             session.push_text(&error);
         }
         self.counters.room_gaps.add();
@@ -503,12 +519,17 @@ impl Dispatch {
         room: &RoomName,
         whole: bool,
         users: &[(UserId, Standing)],
-    ) {
+    ) -> Outcome {
         let key = StreamKey::Room(room.clone());
         self.with_shard(&key, |shard, ctx, topology| {
+            if !self.holds_room(ctx, room) {
+                // It would keep that for ever.
+                return Outcome::NotOwner;
+            }
             let came = shard.rosters.update(ctx.now, room, node, (whole, users));
             self.announce(shard, ctx, topology, came);
-        });
+            Outcome::Done
+        })
     }
 
     /// The owner tells the members of its rooms who has come and gone.

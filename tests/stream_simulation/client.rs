@@ -8,6 +8,8 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use ringpost::dispatch::Session;
 
+use super::ledger::Target;
+use super::rooms::{Membership, Place};
 use super::scenario::{MS, SECOND};
 use super::world::{Event, Pid, World};
 
@@ -33,8 +35,14 @@ pub struct Client {
     pub position: Option<(String, u64)>,
     /// Messages it was told of; by their numbers in the ledger.
     pub seen: BTreeSet<usize>,
-    /// Of each sending client the last message that came.
-    pub last_of: BTreeMap<usize, usize>,
+    /// Of each sending client, to this user and to each room, the last message that came.
+    pub last_of: BTreeMap<(usize, Target), usize>,
+    /// When it comes back to a room it says where it was.
+    pub catches_up: bool,
+    /// The rooms where it wants to be.
+    pub rooms: BTreeMap<usize, Membership>,
+    /// Rooms that it has left at some time.
+    pub has_left: BTreeSet<usize>,
     /// Messages without a receipt, in their order.
     pub pending: VecDeque<usize>,
     pub connection: Option<usize>,
@@ -66,6 +74,12 @@ pub struct Connection {
     pub last: Option<(String, u64)>,
     /// Sends without a receipt.
     pub waiting: BTreeMap<String, u32>,
+    /// Requests about rooms.
+    pub requests: u32,
+    /// The rooms of each `join` without a reply, and where it wanted to go on.
+    pub joins: BTreeMap<String, Vec<(usize, Option<(String, u64)>)>>,
+    pub leaves: BTreeMap<String, usize>,
+    pub places: BTreeMap<usize, Place>,
 }
 
 /// What a client sends.
@@ -74,6 +88,8 @@ pub enum Say {
     Hello,
     Send(usize),
     Ack(String, u64),
+    Join(String, Vec<(usize, Option<(String, u64)>)>),
+    Leave(String, usize),
     Bye,
 }
 
@@ -97,6 +113,9 @@ impl World {
                     position: None,
                     seen: BTreeSet::new(),
                     last_of: BTreeMap::new(),
+                    catches_up: rng.random_bool(0.7),
+                    rooms: BTreeMap::new(),
+                    has_left: BTreeSet::new(),
                     pending: VecDeque::new(),
                     connection: None,
                     back_at: 0,
@@ -150,8 +169,9 @@ impl World {
                 .rng
                 .random_range(0..users)
                 .min(self.rng.random_range(0..users));
-            self.send_new(client, id, to);
+            self.send_new(client, id, Target::User(to));
         }
+        self.visit_rooms(client, id);
         if !self.quiet && self.rng.random_bool(0.4) {
             let repeat = self.clients[client].pending.back().copied();
             if let Some(number) = repeat {
@@ -165,16 +185,20 @@ impl World {
         {
             // All that it has, and that its user was sent, is acked with that.
             for number in self.clients[client].seen.clone() {
-                self.ledger.messages[number].acked = true;
+                let message = &mut self.ledger.messages[number];
+                message.acked |= matches!(message.to, Target::User(_));
             }
             self.say(id, Say::Ack(epoch, offset));
         }
     }
 
-    pub fn send_new(&mut self, client: usize, id: usize, to: usize) {
-        let notify = self.rng.random_bool(0.2);
+    pub fn send_new(&mut self, client: usize, id: usize, to: Target) {
+        let notify = matches!(to, Target::User(_)) && self.rng.random_bool(0.2);
         let from = self.clients[client].user;
         let number = self.ledger.make(client, from, to, notify);
+        if matches!(to, Target::Room(_)) {
+            self.ledger.messages[number].echo = self.rng.random_bool(0.8);
+        }
         self.clients[client].pending.push_back(number);
         self.send_again(id, number);
     }
@@ -216,6 +240,10 @@ impl World {
             came_with,
             last: None,
             waiting: BTreeMap::new(),
+            requests: 0,
+            joins: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+            places: BTreeMap::new(),
         });
         self.clients[client].connection = Some(id);
         self.trace.say(format_args!(

@@ -2,6 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Whom a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    User(usize),
+    Room(usize),
+}
+
 /// One message, however often it was sent.
 #[derive(Debug)]
 #[expect(
@@ -13,8 +20,10 @@ pub struct Sent {
     /// The client that sends it; of it, the order is kept.
     pub client: usize,
     pub from: usize,
-    pub to: usize,
+    pub to: Target,
     pub notify: bool,
+    /// The session that sends it to a room wants to have it, too.
+    pub echo: bool,
     pub attempts: u32,
     pub accepted: bool,
     /// Its sender was told that it was never kept, and has not sent it again.
@@ -46,7 +55,7 @@ impl Ledger {
     }
 
     /// A client makes a message.
-    pub fn make(&mut self, client: usize, from: usize, to: usize, notify: bool) -> usize {
+    pub fn make(&mut self, client: usize, from: usize, to: Target, notify: bool) -> usize {
         let number = self.messages.len();
         let id = format!("c{client}-{number}");
         self.by_id.insert(id.clone(), number);
@@ -56,6 +65,7 @@ impl Ledger {
             from,
             to,
             notify,
+            echo: true,
             attempts: 0,
             accepted: false,
             refused: false,
@@ -97,7 +107,12 @@ impl Ledger {
     /// A client has received something that says it is that message. Says whether it is news.
     pub fn is_received(&mut self, number: usize, client: usize, user: usize, body: usize) -> bool {
         let message = &mut self.messages[number];
-        if message.to != user || body != number || message.attempts == 0 {
+        let meant = match message.to {
+            Target::User(to) => to == user,
+            // Whether it is in there its reader sees.
+            Target::Room(_) => true,
+        };
+        if !meant || body != number || message.attempts == 0 {
             let text = format!("client {client} has {} wrongly: {message:?}", message.id);
             self.fail(text);
             return false;
@@ -116,7 +131,10 @@ impl Ledger {
         };
         let message = &mut self.messages[number];
         message.delivered += 1;
-        if !message.notify || !message.acked || by != format!("u{}", message.to) {
+        if !message.notify
+            || !message.acked
+            || !matches!(message.to, Target::User(to) if by == format!("u{to}"))
+        {
             let text = format!("a notice by {by} that nobody has waited for: {message:?}");
             self.fail(text);
         }

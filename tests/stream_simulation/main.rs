@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod promises;
 mod reader;
+mod rooms;
 mod run;
 mod scenario;
 mod server;

@@ -82,9 +82,9 @@ fn config(scenario: &Scenario) -> DispatchConfig {
             replicas: scenario.replicas,
             min_copies: 1,
             rooms: LogLimits {
-                entries_max: 1000,
+                entries_max: if scenario.rooms_forget() { 30 } else { 1000 },
                 bytes_max: 4 * 1024 * 1024,
-                kept_entries_max: scenario.inbox_max,
+                kept_entries_max: scenario.room_max,
                 kept_bytes_max: 4 * 1024 * 1024,
                 age_max: Duration::from_secs(3600),
                 seen_max: 100_000,

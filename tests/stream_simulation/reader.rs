@@ -4,6 +4,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use serde_json::Value;
 
+use super::ledger::Target;
 use super::world::World;
 
 impl World {
@@ -56,6 +57,8 @@ impl World {
                 let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
                 self.ledger.is_delivered(&text("id"), &text("user"));
             }
+            "joined" | "left" => self.hear_who_is_there(id, kind == "joined", value),
+            "error" => self.miss_in_room(id, value),
             "redirect" => {
                 if self.rng.random_bool(0.8) {
                     self.cut(client);
@@ -65,7 +68,7 @@ impl World {
         }
     }
 
-    fn wrong(&mut self, id: usize, what: &str, value: &Value) {
+    pub fn wrong(&mut self, id: usize, what: &str, value: &Value) {
         let client = self.connections[id].client;
         let text = format!("client {client}, connection {id}: {what}: {value}");
         self.ledger.fail(text);
@@ -96,6 +99,10 @@ impl World {
         }
         self.connections[id].last.clone_from(&position);
         self.clients[client].position = position;
+        let rooms_first = self.rng.random_bool(0.5);
+        if rooms_first {
+            self.join_again(client, id);
+        }
         for number in self.clients[client].pending.clone() {
             self.send_again(id, number);
         }
@@ -117,6 +124,9 @@ impl World {
         let Some((epoch, offset)) = position_of(value) else {
             return self.wrong(id, "a message without a position", value);
         };
+        if let Target::Room(room) = self.ledger.messages[number].to {
+            return self.receive_in_room(id, (room, number), (epoch, offset), value);
+        }
         if let Some((last_epoch, last)) = &self.connections[id].last
             && *last_epoch == epoch
             && *last >= offset
@@ -135,15 +145,17 @@ impl World {
         self.clients[client].position = Some((epoch, offset));
     }
 
-    /// What one client sends to one user arrives in its order.
-    fn check_order(&mut self, id: usize, number: usize, value: &Value) {
+    /// What one client sends to one user or room arrives in its order.
+    pub fn check_order(&mut self, id: usize, number: usize, value: &Value) {
         let client = self.connections[id].client;
         let sender = self.ledger.messages[number].client;
-        let last = self.clients[client].last_of.get(&sender).copied();
+        let lane = (sender, self.ledger.messages[number].to);
+        let last = self.clients[client].last_of.get(&lane).copied();
         let message = &self.ledger.messages[number];
         // A full inbox refuses one message and, once there is room, takes the next. If its sender did
         // not hear of that, it repeats the first one behind it.
-        let refused_unheard = self.scenario.may_fill() && message.attempts > 1;
+        let full = self.scenario.may_fill() || self.scenario.rooms_forget();
+        let refused_unheard = full && message.attempts > 1;
         if let Some(last) = last
             && last > number
             && !self.scenario.splits
@@ -154,12 +166,15 @@ impl World {
             return self.wrong(id, &format!("behind {before}"), value);
         }
         let last = last.map_or(number, |last| last.max(number));
-        self.clients[client].last_of.insert(sender, last);
+        self.clients[client].last_of.insert(lane, last);
     }
 
     fn receipt(&mut self, id: usize, value: &Value) {
         let client = self.connections[id].client;
         let name = value["id"].as_str().unwrap_or_default().to_owned();
+        if self.room_receipt(id, &name, value) {
+            return;
+        }
         let Some(number) = self.ledger.find(&name) else {
             return self.wrong(id, "a receipt for nothing", value);
         };
@@ -207,7 +222,7 @@ impl World {
     }
 }
 
-fn position_of(value: &Value) -> Option<(String, u64)> {
+pub fn position_of(value: &Value) -> Option<(String, u64)> {
     let epoch = value["epoch"].as_str()?.to_owned();
     Some((epoch, value["offset"].as_u64()?))
 }

@@ -128,6 +128,10 @@ pub struct Scenario {
     pub users: usize,
     /// Entries of one inbox.
     pub inbox_max: usize,
+    /// Rooms, in which some clients are.
+    pub rooms: usize,
+    /// Entries of one room.
+    pub room_max: usize,
     /// After this a message without an outcome is given up.
     pub request_timeout: u64,
     /// A node is killed only when nothing is lost with it.
@@ -144,11 +148,18 @@ pub struct Scenario {
 
 /// An inbox that is full now and then.
 const INBOX_SMALL: usize = 8;
+/// A room that forgets soon.
+const ROOM_SMALL: usize = 8;
 
 impl Scenario {
     /// Whether inboxes are full now and then.
     pub fn may_fill(&self) -> bool {
         self.inbox_max == INBOX_SMALL
+    }
+
+    /// Whether rooms forget what somebody may want.
+    pub fn rooms_forget(&self) -> bool {
+        self.room_max == ROOM_SMALL
     }
 }
 
@@ -156,11 +167,14 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} nodes, {} replicas, {} users, inboxes of {}, careful: {}, splits: {}, slander: {}",
+            "{} nodes, {} replicas, {} users, inboxes of {}, {} rooms of {}, careful: {}, splits: {}, \
+             slander: {}",
             self.nodes,
             self.replicas,
             self.users,
             self.inbox_max,
+            self.rooms,
+            self.room_max,
             self.careful,
             self.splits,
             self.slander
@@ -197,6 +211,8 @@ impl Scenario {
             } else {
                 10_000
             },
+            rooms: 0,
+            room_max: 10_000,
             request_timeout: *[15, 15, 5].choose(rng).unwrap_or(&15) * SECOND,
             careful,
             splits,
@@ -239,6 +255,12 @@ impl Scenario {
         }
         if rng.random_bool(0.2) {
             scenario.flap(rng);
+        }
+        if rng.random_bool(0.6) {
+            scenario.rooms = rng.random_range(1..=3);
+            if rng.random_bool(0.25) {
+                scenario.room_max = ROOM_SMALL;
+            }
         }
         scenario.faults.sort_by_key(|(at, _)| *at);
         scenario.faults.retain(|(at, _)| *at < end);

@@ -13,6 +13,8 @@ use ringpost::dispatch::{FEED_BYTES, Protocol, SessionConfig, Taken};
 use ringpost::id::{StreamKey, UserId};
 
 use super::client::Say;
+use super::ledger::Target;
+use super::rooms::room_name;
 use super::scenario::MS;
 use super::world::{Event, Pid, World};
 
@@ -48,11 +50,14 @@ impl World {
                 let body = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(padding));
                 let send = Send {
                     id: Cow::Borrowed(&message.id),
-                    to: Recipient::Stream(StreamKey::Inbox(user_id(message.to))),
+                    to: Recipient::Stream(match message.to {
+                        Target::User(user) => StreamKey::Inbox(user_id(user)),
+                        Target::Room(room) => StreamKey::Room(room_name(room)),
+                    }),
                     body: &body,
                     qos: Qos::AtLeastOnce,
                     notify: message.notify,
-                    echo: true,
+                    echo: message.echo,
                 };
                 if let Some(session) = &self.connections[id].session
                     && !session.outbox().is_closing()
@@ -65,6 +70,14 @@ impl World {
                     && let Some(position) = Resume::given(&epoch, offset).position()
                 {
                     dispatch.ack(session, position);
+                }
+            }
+            Say::Join(name, rooms) => self.ask_to_join(id, &dispatch, &name, rooms),
+            Say::Leave(name, room) => {
+                if let Some(session) = &self.connections[id].session
+                    && !session.outbox().is_closing()
+                {
+                    dispatch.leave_room(session, &name, &room_name(room));
                 }
             }
             Say::Bye => self.close(id),

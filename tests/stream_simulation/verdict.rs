@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ringpost::core::stream::{CopyReport, Part};
 
 use super::gossip::node_id;
+use super::ledger::Target;
 use super::server::user_id;
 use super::world::World;
 
@@ -43,7 +44,9 @@ impl World {
         if digests.len() != 1 {
             return Some(format!("{} digests", digests.len()));
         }
-        self.lost_guests().or_else(|| self.wrong_copies())
+        self.lost_guests()
+            .or_else(|| self.wrong_copies())
+            .or_else(|| self.wrong_rooms())
     }
 
     /// Of so many messages without an outcome those that should have one. One that may be in a log
@@ -99,6 +102,9 @@ impl World {
             }
             for (machine, part, copy) in &copies {
                 let place = wanted.iter().position(|m| m.id == node_id(*machine));
+                if key.starts_with('r') && copy.waiting > 0 {
+                    return told("not all is history");
+                }
                 let right = match place {
                     None => return told("a copy where none should be"),
                     Some(0) => *part == Part::Owner,
@@ -114,6 +120,7 @@ impl World {
                     return told("not what it should be");
                 }
                 if self.scenario.inbox_max < 1000
+                    && key.starts_with('u')
                     && !self.scenario.may_fork()
                     && copy.waiting > self.scenario.inbox_max
                 {
@@ -145,7 +152,17 @@ impl World {
                 continue;
             }
             let devices = self.clients.iter().enumerate();
-            let devices: Vec<_> = devices.filter(|(_, c)| c.user == message.to).collect();
+            let to = match message.to {
+                Target::User(user) => user,
+                Target::Room(room) => {
+                    if let Some(missing) = self.who_misses(room, number) {
+                        let text = format!("accepted, and missed by {missing}: {message:?}");
+                        return self.ledger.fail(text);
+                    }
+                    continue;
+                }
+            };
+            let devices: Vec<_> = devices.filter(|(_, c)| c.user == to).collect();
             let missing = (devices.iter())
                 .find(|(id, c)| c.resumes && number >= c.excused && !message.received.contains(id));
             let nobody = message.received.is_empty()
@@ -165,7 +182,10 @@ impl World {
                 && self.connections[id].welcomed
             {
                 let to = (self.clients[client].user + 1) % self.scenario.users;
-                self.send_new(client, id, to);
+                self.send_new(client, id, Target::User(to));
+                if self.scenario.rooms > 0 {
+                    self.send_new(client, id, Target::Room(client % self.scenario.rooms));
+                }
                 self.clients[client].said_last = true;
             }
         }

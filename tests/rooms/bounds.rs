@@ -1,0 +1,118 @@
+//! What a room keeps, for how long, and what backends may send to it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Cluster, PATIENCE, Position, http, wait_until};
+use crate::{
+    assert_no_message, beginning, expect_messages, join, join_since, leave, message, send,
+    session_at,
+};
+
+#[test]
+fn what_is_too_old_goes_and_who_comes_back_is_told_so() {
+    let cluster = Cluster::of(2, &["--room-age", "1s"]);
+    for owner in 0..2 {
+        let room = cluster.user_of(owner, "room");
+        let mut sender = session_at(&cluster, 0, "eve");
+        send(&mut sender, &room, &format!("old{owner}"));
+        let mut client = session_at(&cluster, 1, "ann");
+        wait_until(Duration::from_secs(20), "the message is too old", || {
+            let recovered = join_since(&mut client, &room, &beginning()).1;
+            leave(&mut client, &room);
+            !recovered
+        });
+        while client
+            .find(Duration::from_millis(1), |m| m["type"] == "message")
+            .is_some()
+        {}
+        join(&mut client, &room);
+        send(&mut sender, &room, &format!("new{owner}"));
+        expect_messages(&mut client, &[format!("new{owner}")]);
+    }
+}
+
+#[test]
+fn a_room_is_never_full_however_little_it_keeps() {
+    let cluster = Cluster::of(
+        3,
+        &["--max-room-messages", "3", "--max-room-bytes", "70000"],
+    );
+    for owner in 0..3 {
+        let room = cluster.user_of(owner, "room");
+        let mut sender = session_at(&cluster, 0, "eve");
+        let mut members = [0, 1, 2].map(|index| session_at(&cluster, index, "ann"));
+        for member in &mut members {
+            join(member, &room);
+        }
+        let ids: Vec<_> = (0..50).map(|number| format!("{owner}-{number}")).collect();
+        for id in &ids {
+            send(&mut sender, &room, id);
+        }
+        for member in &mut members {
+            expect_messages(member, &ids);
+        }
+        // Once all have them three are left.
+        let mut late = session_at(&cluster, 2, "late");
+        wait_until(PATIENCE, "the others are gone", || {
+            assert!(!join_since(&mut late, &room, &beginning()).1);
+            leave(&mut late, &room);
+            let mut ids = Vec::new();
+            late.send_json(&json!({"type":"ping","id":"end"}));
+            loop {
+                let next = late.find(PATIENCE, |m| m["type"] == "message" || m["id"] == "end");
+                let next = next.expect("a pong at least");
+                if next["type"] == "pong" {
+                    break;
+                }
+                ids.push(next["id"].clone());
+            }
+            ids == [47, 48, 49].map(|number| format!("{owner}-{number}"))
+        });
+    }
+}
+
+#[test]
+fn backends_send_to_rooms_by_any_node() {
+    let cluster = Cluster::of(3, &[]);
+    for owner in 0..3 {
+        let room = cluster.user_of(owner, "room");
+        let mut members = [0, 1, 2].map(|index| session_at(&cluster, index, "ann"));
+        for member in &mut members {
+            join(member, &room);
+        }
+        let mut last = None;
+        for node in &cluster.nodes {
+            for qos in [1, 0] {
+                let id = format!("{owner}-{}-{qos}", node.id);
+                let order = json!({"from":"shop","id":id,"to":{"room":room},"body":[1],"qos":qos});
+                let headers = [("Content-Type", "application/json")];
+                let text = order.to_string();
+                let call = ("POST", "/v1/send");
+                let answer = http::call(node.admin, call, &headers, text.as_bytes());
+                let answer = answer.expect("an answer");
+                let mut receipt = json!({"type":"receipt","id":id,"status":"sent"});
+                if qos == 1 {
+                    receipt["status"] = json!("accepted");
+                    receipt["copies"] = json!(2);
+                }
+                assert_eq!((answer.status, answer.json()), (200, receipt));
+                for member in &mut members {
+                    let message = expect_messages(member, &[&id]).remove(0);
+                    assert_eq!(message["from"], "shop", "{message}");
+                    assert_eq!(message["body"], json!([1]), "{message}");
+                    assert_eq!(message.get("offset").is_some(), qos == 1, "{message}");
+                    if qos == 1 {
+                        last = Some(Position::of(&message));
+                    }
+                }
+            }
+        }
+        let mut late = session_at(&cluster, 0, "late");
+        assert!(join_since(&mut late, &room, &beginning()).1);
+        let kept: Vec<Value> = (0..3).map(|_| message(&mut late)).collect();
+        assert_eq!(Some(Position::of(&kept[2])), last);
+        assert_no_message(&mut late);
+    }
+}
