@@ -260,11 +260,9 @@ impl Shared {
                         has.order.push(id);
                     }
                 }
-                // It goes elsewhere.
-                Some("redirect") => return None,
                 Some("joined" | "left") => {}
-                // It was not let in in time, and tries again.
-                Some("receipt") => return None,
+                // It goes elsewhere, or was not let in in time and tries again.
+                Some("redirect" | "receipt") => return None,
                 _ => has.wrong.push(frame.to_string()),
             }
             Some(())

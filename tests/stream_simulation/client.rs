@@ -41,8 +41,8 @@ pub struct Client {
     pub catches_up: bool,
     /// The rooms where it wants to be.
     pub rooms: BTreeMap<usize, Membership>,
-    /// Rooms that it has left at some time.
-    pub has_left: BTreeSet<usize>,
+    /// Rooms that it has left, and when it last did.
+    pub has_left: BTreeMap<usize, u64>,
     /// Messages without a receipt, in their order.
     pub pending: VecDeque<usize>,
     pub connection: Option<usize>,
@@ -52,6 +52,9 @@ pub struct Client {
     pub excused: usize,
     pub said_last: bool,
 }
+
+/// A room to be joined, and where to go on in it.
+pub type Wanted = (usize, Option<(String, u64)>);
 
 /// A connection of a client to a node.
 pub struct Connection {
@@ -77,7 +80,7 @@ pub struct Connection {
     /// Requests about rooms.
     pub requests: u32,
     /// The rooms of each `join` without a reply, and where it wanted to go on.
-    pub joins: BTreeMap<String, Vec<(usize, Option<(String, u64)>)>>,
+    pub joins: BTreeMap<String, Vec<Wanted>>,
     pub leaves: BTreeMap<String, usize>,
     pub places: BTreeMap<usize, Place>,
 }
@@ -88,7 +91,7 @@ pub enum Say {
     Hello,
     Send(usize),
     Ack(String, u64),
-    Join(String, Vec<(usize, Option<(String, u64)>)>),
+    Join(String, Vec<Wanted>),
     Leave(String, usize),
     Bye,
 }
@@ -115,7 +118,7 @@ impl World {
                     last_of: BTreeMap::new(),
                     catches_up: rng.random_bool(0.7),
                     rooms: BTreeMap::new(),
-                    has_left: BTreeSet::new(),
+                    has_left: BTreeMap::new(),
                     pending: VecDeque::new(),
                     connection: None,
                     back_at: 0,

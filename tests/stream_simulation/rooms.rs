@@ -3,7 +3,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use rand::RngExt as _;
 use ringpost::core::protocol::{Join, JoinRoom};
@@ -12,7 +11,7 @@ use ringpost::dispatch::Dispatch;
 use ringpost::id::{NodeId, RoomName, SessionId, UserId};
 use serde_json::Value;
 
-use super::client::Say;
+use super::client::{Client, Say, Wanted};
 use super::gossip::node_id;
 use super::ledger::Target;
 use super::reader::position_of;
@@ -22,6 +21,10 @@ use super::world::World;
 
 /// Whoever has been in a room for longer than this, on one connection, has not left it.
 const SURELY_THERE: u64 = 8 * SECOND;
+
+/// A node that has just come to own a room may not know all devices of a user: if one leaves at will, it
+/// says within this time that the user has left.
+const HASTY: u64 = 4 * SECOND;
 
 /// A room where a client wants to be.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl World {
                 Some(Place::In { .. })
             );
             if !wanted && self.rng.random_bool(0.15) {
-                let new = !self.clients[client].has_left.contains(&room);
+                let new = !self.clients[client].has_left.contains_key(&room);
                 let all = new && self.clients[client].catches_up && self.rng.random_bool(0.4);
                 let membership = Membership {
                     position: all.then(|| ("0".to_owned(), 0)),
@@ -114,7 +117,7 @@ impl World {
         }
     }
 
-    fn join(&mut self, id: usize, rooms: Vec<(usize, Option<(String, u64)>)>) {
+    fn join(&mut self, id: usize, rooms: Vec<Wanted>) {
         let connection = &mut self.connections[id];
         connection.requests += 1;
         let name = format!("join{}", connection.requests);
@@ -131,7 +134,7 @@ impl World {
 
     fn leave_room(&mut self, client: usize, id: usize, room: usize) {
         self.clients[client].rooms.remove(&room);
-        self.clients[client].has_left.insert(room);
+        self.clients[client].has_left.insert(room, self.now);
         let connection = &mut self.connections[id];
         connection.requests += 1;
         let name = format!("leave{}", connection.requests);
@@ -141,13 +144,7 @@ impl World {
     }
 
     /// A `join` has arrived at the node.
-    pub fn ask_to_join(
-        &mut self,
-        id: usize,
-        dispatch: &Dispatch,
-        name: &str,
-        rooms: Vec<(usize, Option<(String, u64)>)>,
-    ) {
+    pub fn ask_to_join(&mut self, id: usize, dispatch: &Dispatch, name: &str, rooms: Vec<Wanted>) {
         let Some(session) = self.connections[id].session.clone() else {
             return;
         };
@@ -164,7 +161,7 @@ impl World {
             rooms: rooms.collect(),
             single,
         };
-        dispatch.join_rooms(&Arc::clone(&session), join);
+        dispatch.join_rooms(&session, join);
     }
 
     /// Says whether it is a receipt of a `join` or a `leave`.
@@ -244,9 +241,7 @@ impl World {
 
     /// A client hears an `error`: that is how members of a room are told that something is missing.
     pub fn miss_in_room(&mut self, id: usize, value: &Value) {
-        let text = value["message"].as_str().unwrap_or_default();
-        let name = text.strip_prefix("messages of the room r");
-        let room = name.and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let room = room_of(value);
         match room {
             Some(room) if value["code"] == "unknown" => self.misses(id, room, value),
             _ => self.wrong(id, "a strange error", value),
@@ -300,7 +295,7 @@ impl World {
         } else if self.scenario.careful
             && !self.scenario.may_fork()
             && self.clients[client].catches_up
-            && !self.clients[client].has_left.contains(&room)
+            && !self.clients[client].has_left.contains_key(&room)
         {
             self.wrong(id, "a repeat in a room", value);
         }
@@ -321,12 +316,17 @@ impl World {
         if user == me || !self.connections[id].places.contains_key(&room) {
             return self.wrong(id, "news of a room that are not for it", value);
         }
-        let there = |client: &super::client::Client| {
+        let there = |client: &Client| {
             let connection = client.connection.filter(|_| client.user == user);
             let place = connection.and_then(|id| self.connections[id].places.get(&room));
             matches!(place, Some(Place::In { since, .. }) if since + SURELY_THERE < self.now)
         };
+        let leaves = |client: &Client| {
+            let left = client.has_left.get(&room).filter(|_| client.user == user);
+            left.is_some_and(|at| at + HASTY > self.now)
+        };
         if !joined
+            && !self.clients.iter().any(leaves)
             && self.scenario.careful
             && !self.scenario.may_fork()
             && self.clients.iter().any(there)
