@@ -1,70 +1,98 @@
-//! A chat of two on the Rust client: what is typed goes to the other, what the other types is shown.
+//! The classic chat, on as many nodes as you like: a welcome with your id, a lobby for all, who comes
+//! and goes, and direct messages.
 //!
-//! `cargo run --example chat -- ws://127.0.0.1:7001 alice bob`, and in another terminal the same with
-//! the names exchanged.
+//! ```text
+//! cargo run --example chat -- --id n1
+//! cargo run --example chat -- --id n2 --listen 127.0.0.1:7002 --peer-listen 127.0.0.1:7102
+//! websocat 'ws://127.0.0.1:7001/ws?user=alice&redirect=never'
+//! websocat 'ws://127.0.0.1:7002/ws?user=bob&redirect=never'
+//! {"type":"send","id":"1","to":{"room":"lobby"},"body":"hello, all"}
+//! {"type":"send","id":"2","to":{"room":"lobby"},"body":"/msg bob hello, you"}
+//! {"type":"send","id":"3","to":{"user":"bob"},"body":"the same, said plainly"}
+//! {"type":"send","id":"4","to":{"room":"lobby"},"body":"/who"}
+//! ```
 
-use std::error::Error;
-use std::{io, thread};
+use std::net::SocketAddr;
 
-use ringpost::client::{Client, Event, Options, Recipient, SendOptions};
-use tokio::sync::mpsc;
+use clap::Parser;
+use ringpost::error::CloseCode;
+use ringpost::id::{NodeId, RoomName, UserId};
+use ringpost::{Config, Handler, Incoming, Node, Session, Verdict};
 
-/// Lines that were typed and not sent; then the keyboard waits.
-const LINES_AHEAD: usize = 16;
+/// A chat server on Ringpost.
+#[derive(Parser)]
+struct Args {
+    #[arg(long)]
+    id: String,
+    #[arg(long, default_value = "127.0.0.1:7001")]
+    listen: SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:7101")]
+    peer_listen: SocketAddr,
+    /// Nodes of the chat, this one too; each once.
+    #[arg(long, default_values = ["127.0.0.1:7101", "127.0.0.1:7102"])]
+    seeds: Vec<String>,
+}
+
+/// What the chat does with its sessions.
+pub(crate) struct Chat {
+    lobby: RoomName,
+    host: UserId,
+}
+
+impl Chat {
+    /// A chat with one lobby.
+    pub(crate) fn new() -> Result<Self, ringpost::id::InvalidId> {
+        let (lobby, host) = (RoomName::new("lobby")?, UserId::new("the host")?);
+        Ok(Self { lobby, host })
+    }
+}
+
+#[ringpost::async_trait]
+impl Handler for Chat {
+    async fn on_open(&self, session: &Session) {
+        let (user, id) = (session.user(), session.id());
+        session.send(&self.host, format!("welcome, {user}, your id is {id}"));
+        // All others in there are told who has come and, however the session ends, who has gone.
+        if session.join(&self.lobby).await.is_err() {
+            session.close(CloseCode::TryLater, "no way to the lobby");
+        }
+    }
+
+    async fn on_message(&self, session: &Session, message: Incoming) -> Verdict {
+        let Some(text) = message.body.text() else {
+            return Verdict::refuse("a message is a text here");
+        };
+        let mut words = text.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some("/msg"), Some(user), Some(text)) => match UserId::new(user) {
+                Ok(user) => Verdict::rewrite(&user, text),
+                Err(why) => Verdict::refuse(format!("nobody can have that name: {why}")),
+            },
+            (Some("/who"), ..) => match session.handle().room(&self.lobby).members(None).await {
+                Ok(page) => {
+                    let users: Vec<_> = page.users.iter().map(UserId::as_str).collect();
+                    session.send(&self.host, users.join(", "));
+                    Verdict::Taken
+                }
+                Err(code) => Verdict::Refuse(code.into()),
+            },
+            _ => Verdict::Pass,
+        }
+    }
+}
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(node), Some(me), Some(other)) =
-        (arguments.next(), arguments.next(), arguments.next())
-    else {
-        return Err("chat URL-OF-A-NODE YOUR-NAME THEIR-NAME".into());
-    };
-    let client = Client::connect(&node, Options::for_user(&me)).await?;
-    let (typed, lines) = mpsc::channel(LINES_AHEAD);
-    // A thread, because nothing can stop a read from a terminal.
-    thread::spawn(move || {
-        let mut lines = io::stdin().lines().map_while(Result::ok);
-        lines.all(|line| typed.blocking_send(line).is_ok())
-    });
-    tokio::spawn(say(client.clone(), Recipient::User(other), lines));
-    while let Some(event) = client.next().await {
-        show(event);
-    }
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let args = Args::parse();
+    let mut config = Config::new(NodeId::new(&args.id)?);
+    config.listen = args.listen;
+    config.peer_listen = args.peer_listen;
+    config.admin_listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.seeds = args.seeds;
+    config.insecure_users = true; // There is no password here: whoever says "alice" is alice.
+    let node = Node::start_with(config, Chat::new()?).await?;
+    println!("{}/ws?user=your-name", node.ready().url);
+    tokio::signal::ctrl_c().await?;
+    node.drain().await;
     Ok(())
-}
-
-/// Sends line by line, in order, and closes the client behind the last one. Receipts are waited for
-/// one by one beside that.
-async fn say(client: Client, other: Recipient, mut lines: mpsc::Receiver<String>) {
-    while let Some(line) = lines.recv().await {
-        let options = SendOptions::default();
-        match client.start_send(&other, &line, options).await {
-            Ok(receipt) => {
-                tokio::spawn(async move {
-                    if let Err(error) = receipt.await {
-                        println!("  ({line:?}: {error})");
-                    }
-                });
-            }
-            Err(error) => println!("  ({line:?}: {error})"),
-        }
-    }
-    client.close().await;
-}
-
-fn show(event: Event) {
-    match event {
-        Event::Message(message) => match message.json::<String>() {
-            Ok(text) => println!("{}: {text}", message.from),
-            Err(_) => println!("{}: {}", message.from, message.body),
-        },
-        Event::Connected { node, .. } => println!("  (connected to {node})"),
-        Event::Redirected { to, reason } => println!("  (on to {to}: {reason})"),
-        Event::Disconnected { error, retry_in } => {
-            println!("  ({error}; trying again in {retry_in:?})");
-        }
-        Event::Ended(error) => println!("  (the end: {error})"),
-        _ => {}
-    }
 }

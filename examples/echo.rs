@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use ringpost::id::NodeId;
-use ringpost::{Config, Handler, Message, Node, RawSession};
+use ringpost::{Config, Message, Node, RawHandler, RawSession};
 
 /// A WebSocket echo server on Ringpost.
 #[derive(Parser)]
@@ -25,8 +25,8 @@ struct Args {
 
 struct Echo;
 
-#[async_trait::async_trait]
-impl Handler for Echo {
+#[ringpost::async_trait]
+impl RawHandler for Echo {
     async fn on_message(&self, session: &RawSession, message: Message) {
         // A session that does not read is closed by the node; there is nothing to do about it here.
         session.send(&message);
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let inbox = &mut config.inbox;
     inbox.bytes_max = inbox.bytes_max.max(args.max_message_bytes);
     inbox.node_bytes_max = inbox.node_bytes_max.max(inbox.bytes_max);
-    let node = Node::start_with(config, Echo).await?;
+    let node = Node::start_raw(config, Echo).await?;
     let ready = node.ready();
     let (id, url, peer, admin) = (&ready.id, &ready.url, &ready.peer, &ready.admin);
     println!(r#"{{"ready":true,"id":"{id}","url":"{url}","peer":"{peer}","admin":"{admin}"}}"#);

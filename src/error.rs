@@ -106,6 +106,8 @@ pub enum CloseCode {
     InvalidUtf8 = 1007,
     /// RFC 6455: a message over the limit, in one frame or many.
     TooBig = 1009,
+    /// The program that serves the session failed.
+    Internal = 1011,
     /// The node restarts and could not say where to go.
     Restart = 1012,
     /// Overloaded, or the user's owner cannot be reached: try again later.

@@ -33,7 +33,11 @@ mod webhook;
 pub mod wire;
 mod ws;
 
+pub use async_trait::async_trait;
 pub use config::Config;
 pub use error::RunError;
-pub use handler::{Handler, Message, RawSession};
+pub use handler::{
+    Body, Handle, Handler, Incoming, Message, RawHandler, RawSession, Recipient, Refusal, Session,
+    Verdict,
+};
 pub use node::{Node, Ready, StartError};

@@ -21,7 +21,7 @@ use crate::core::stream::{LogLimits, StreamConfig};
 use crate::core::view::View;
 use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
 use crate::error::RunError;
-use crate::handler::Handler;
+use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
 use crate::rpc::{Command, Driver, Identified, SeedList};
 use crate::webhook::Webhook;
@@ -77,6 +77,7 @@ pub struct Ready {
 pub struct Node {
     ready: Ready,
     dispatch: Arc<Dispatch>,
+    handle: Handle,
     commands: mpsc::Sender<Command>,
     ended: watch::Receiver<Option<RunError>>,
     drain_timeout: Duration,
@@ -101,15 +102,23 @@ impl Node {
         Self::launch(config, None).await
     }
 
-    /// Starts a node whose sessions are served by a handler.
+    /// Starts a node that asks a handler about what its sessions want.
     ///
     /// # Errors
     /// As [`Node::start`].
     pub async fn start_with(config: Config, handler: impl Handler) -> Result<Self, StartError> {
-        Self::launch(config, Some(Arc::new(handler))).await
+        Self::launch(config, Some(Program::Requests(Arc::new(handler)))).await
     }
 
-    async fn launch(config: Config, handler: Option<Arc<dyn Handler>>) -> Result<Self, StartError> {
+    /// Starts a node whose sessions speak the handler's own protocol.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_raw(config: Config, handler: impl RawHandler) -> Result<Self, StartError> {
+        Self::launch(config, Some(Program::Frames(Arc::new(handler)))).await
+    }
+
+    async fn launch(config: Config, program: Option<Program>) -> Result<Self, StartError> {
         config.check()?;
         let allowed_origins = origins(&config)?;
         let generation = Generation(unix_ms());
@@ -154,8 +163,11 @@ impl Node {
             views: views_tx,
             ended: ended_tx,
         };
+        let stop = CancellationToken::new();
+        let bytes_max = config.limits.message_bytes_max;
         let node = Self {
             ready,
+            handle: Handle::new(Arc::clone(&dispatch), stop.clone(), bytes_max),
             dispatch,
             commands,
             ended,
@@ -164,7 +176,7 @@ impl Node {
                 None => Duration::ZERO,
                 Some(_) => WEBHOOK_FAREWELL.min(config.drain_timeout / 4),
             },
-            stop: CancellationToken::new(),
+            stop,
             tasks: TaskTracker::new(),
         };
         if let Some(webhook) = webhook {
@@ -173,7 +185,7 @@ impl Node {
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
         node.spawn_control_plane(&me, views);
-        node.spawn_servers(Arc::new(config), me, listeners, allowed_origins, handler);
+        node.spawn_servers(Arc::new(config), me, listeners, allowed_origins, program);
         tracing::info!(node = %node.ready.id, url = node.ready.url, peer = node.ready.peer,
             admin = node.ready.admin, "started");
         Ok(node)
@@ -227,7 +239,7 @@ impl Node {
         me: Arc<Identified>,
         listeners: Listeners,
         allowed_origins: Vec<Origin>,
-        handler: Option<Arc<dyn Handler>>,
+        program: Option<Program>,
     ) {
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
         let serving = rpc::serve(
@@ -252,7 +264,8 @@ impl Node {
                     .unwrap_or(u64::MAX),
                 max_message_bytes: limits.message_bytes_max,
             }),
-            handler,
+            program,
+            handle: self.handle.clone(),
             frames: FrameLimits {
                 message_bytes_max: limits.message_bytes_max,
                 fragments_max: limits.fragments_max,
@@ -271,6 +284,12 @@ impl Node {
         };
         tasks.spawn(Arc::new(server).run(listeners.client));
         tasks.spawn(Arc::new(admin).run(listeners.admin));
+    }
+
+    /// A way to send from anywhere in the program.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Where the node can be reached.

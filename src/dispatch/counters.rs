@@ -80,6 +80,8 @@ counters! {
     heartbeats_missed,
     /// Sessions closed because they broke the WebSocket protocol.
     protocol_errors,
+    /// Calls of the program's handler that panicked.
+    handler_panics,
     /// Gossip packets dropped because too many were under way.
     gossip_dropped,
     /// Peers refused: another cluster's name or an unknown protocol version.

@@ -100,10 +100,15 @@ impl Outbox {
     /// Queues the Close frame behind what waits. Only the first call counts; says whether it was this
     /// one.
     pub fn finish(&self, code: CloseCode, reason: &str) -> bool {
+        self.finish_as(code.number(), reason)
+    }
+
+    /// As [`Self::finish`], with any code.
+    pub fn finish_as(&self, code: u16, reason: &str) -> bool {
         let mut inner = self.lock();
         let first = !inner.closing;
         inner.held = false;
-        inner.close(Some(code.number()), reason);
+        inner.close(Some(code), reason);
         inner.wake();
         first
     }

@@ -2,19 +2,18 @@
 //!
 //! As everything by key it happens under the lock of the key's shard: that of the room.
 
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::feeding::{FEED_BYTES, kept_frame};
+use super::joining::Ticket;
 use super::shard::{Shard, Subscriber};
-use super::{Dispatch, Origin, Session, Topology, locked};
+use super::{Dispatch, Origin, Session, Topology};
 use crate::core::api::route::ROOM_USERS_MAX;
 use crate::core::frame;
 use crate::core::peer::{Answer, Envelope, Outcome, Request};
 use crate::core::protocol::reply;
-use crate::core::protocol::request::Join;
 use crate::core::rooms::{Left, Room, Rooms, Step};
 use crate::core::roster::{Change, RosterPage, Standing};
 use crate::core::stream::{Context, History, Message, Position, Resume};
@@ -32,61 +31,6 @@ const ROSTER_MAX: u32 = ROOM_USERS_MAX;
 
 /// The members of rooms at this node.
 pub(super) type LocalRooms = Rooms<Arc<Session>, Ticket>;
-
-/// A `join`, on its way to its answer.
-#[derive(Debug)]
-struct JoinRequest {
-    session: Arc<Session>,
-    id: Box<str>,
-    /// The answer is about one room, not a list.
-    single: bool,
-    rooms: Vec<RoomName>,
-    deadline: Instant,
-    outcomes: Mutex<Vec<Option<Joined>>>,
-}
-
-type Joined = Result<(Position, Option<bool>), ErrorCode>;
-
-/// One room of a `join`. If it is dropped before it is settled nobody knows what became of it.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    request: Arc<JoinRequest>,
-    index: usize,
-}
-
-impl Ticket {
-    fn settle(&self, outcome: Joined) {
-        let JoinRequest {
-            session, id, rooms, ..
-        } = &*self.request;
-        let mut outcomes = locked(&self.request.outcomes);
-        if outcomes[self.index].is_some() {
-            return;
-        }
-        outcomes[self.index] = Some(outcome);
-        let done: Vec<_> = rooms
-            .iter()
-            .zip(outcomes.iter())
-            .filter_map(|(room, outcome)| outcome.map(|outcome| (room, outcome)))
-            .collect();
-        if done.len() < rooms.len() {
-            return;
-        }
-        session.push_text(&match done[..] {
-            [(_, Ok((position, recovered)))] if self.request.single => {
-                reply::joined(id, position, recovered)
-            }
-            [(_, Err(code))] if self.request.single => reply::failed(id, code, code.message()),
-            _ => reply::joined_all(id, &done),
-        });
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.settle(Err(ErrorCode::Unknown));
-    }
-}
 
 /// Gives members of a room a frame with a message; says how many took it.
 fn hand_out<'a>(
@@ -133,35 +77,9 @@ pub(super) fn hand_entry(
 }
 
 impl Dispatch {
-    // ---- what clients want ---------------------------------------------------------------------
+    // ---- who comes and goes --------------------------------------------------------------------
 
-    /// A client wants to be in some rooms. The answer goes to its outbox, now or later.
-    pub fn join_rooms(&self, session: &Arc<Session>, join: Join<'_>) {
-        let max = self.config.rooms.per_session_max;
-        let rooms: Vec<RoomName> = join.rooms.iter().map(|join| join.room.clone()).collect();
-        if !session.enter(&rooms, max) {
-            let message = format!("at most {max} rooms in one session");
-            session.push_text(&reply::failed(&join.id, ErrorCode::NotAllowed, &message));
-            return;
-        }
-        let request = Arc::new(JoinRequest {
-            session: Arc::clone(session),
-            id: Box::from(&*join.id),
-            single: join.single,
-            outcomes: Mutex::new(vec![None; rooms.len()]),
-            rooms,
-            deadline: self.deadline(),
-        });
-        for (index, join) in join.rooms.into_iter().enumerate() {
-            let ticket = Ticket {
-                request: Arc::clone(&request),
-                index,
-            };
-            self.join_room(session, &join.room, join.since, ticket);
-        }
-    }
-
-    fn join_room(
+    pub(super) fn join_room(
         &self,
         session: &Arc<Session>,
         room: &RoomName,
@@ -226,7 +144,7 @@ impl Dispatch {
         }
     }
 
-    fn remove_member(&self, session: &Session, room: &RoomName, at_will: bool) {
+    pub(super) fn remove_member(&self, session: &Session, room: &RoomName, at_will: bool) {
         self.with_shard(&StreamKey::Room(room.clone()), |shard, ctx, topology| {
             self.remove_member_in(shard, ctx, topology, (session, at_will), room);
             self.settle_room(shard, ctx, topology, room);
@@ -653,7 +571,7 @@ impl Dispatch {
     /// Tries again what could not be done, and announces who has left for certain.
     pub(super) fn tick_rooms(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         let now = self.clock.now();
-        let late = |ticket: &Ticket| ticket.request.deadline <= now;
+        let late = |ticket: &Ticket| ticket.deadline() <= now;
         for room in shard.rooms.take_restless() {
             let late = (shard.rooms.get_mut(&room)).map(|known| known.late(late));
             for (session, ticket) in late.into_iter().flatten() {

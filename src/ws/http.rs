@@ -24,6 +24,7 @@ use crate::core::handshake::{self, Head, Rejection, origin, redirect};
 use crate::core::protocol::reply;
 use crate::dispatch::{Protocol, Session, SessionConfig};
 use crate::error::{CloseCode, ErrorCode};
+use crate::handler::Program;
 use crate::id::{NodeId, UserId};
 
 const NO_USER: &str = "no user: this node takes it from ?user=";
@@ -76,7 +77,7 @@ async fn run(
             // At debug level: a span of its own would cost every idle session half a kilobyte.
             let span = tracing::debug_span!("session", node = %server.dispatch.me(),
                 user = %session.0.user(), session = %session.0.id(), %remote);
-            pump::run(&server, &session.0, stream, already_read)
+            pump::run(&server, (&session.0, remote), stream, already_read)
                 .instrument(span)
                 .await;
         }
@@ -241,7 +242,7 @@ impl Answer<'_> {
                 Err(Rejection::new(503, reason))
             };
         }
-        let raw = self.server.handler.is_some();
+        let raw = matches!(self.server.program, Some(Program::Frames(_)));
         switched(Accepted::Session(SessionConfig {
             user,
             onward: Query::onward_later(head.query()).into_boxed_str(),

@@ -19,14 +19,15 @@ use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::Origin;
 use crate::core::rate::TokenBucket;
 use crate::dispatch::{Dispatch, Greeting};
-use crate::handler::Handler;
+use crate::handler::{Handle, Program};
 
 /// What all connections of a node share.
 pub(crate) struct Server {
     pub dispatch: Arc<Dispatch>,
     pub config: Arc<Config>,
     pub greeting: Arc<Greeting>,
-    pub handler: Option<Arc<dyn Handler>>,
+    pub program: Option<Program>,
+    pub handle: Handle,
     pub frames: FrameLimits,
     pub allowed_origins: Vec<Origin>,
     pub locate_bucket: std::sync::Mutex<TokenBucket>,

@@ -4,9 +4,12 @@
 //! decoder takes what it needs within the same poll; a frame that is not complete is kept by the
 //! decoder. So a session costs its task, its socket and its entry in the directory.
 
+mod program;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,31 +28,39 @@ use crate::core::protocol::reply;
 use crate::core::protocol::request::{self, Refusal, Request};
 use crate::dispatch::{FEED_BYTES, Session, Taken, WATCHED_MAX};
 use crate::error::{CloseCode, ErrorCode};
-use crate::handler::{Message, RawSession};
+use crate::handler::{Connection, Message};
 use crate::id::StreamKey;
 
 /// While more than this waits to be written to a client, nothing is read from it.
 const BACKPRESSURE_BYTES: usize = 64 * 1024;
 /// How long a Close frame may wait behind what the client does not read.
 const CLOSE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a client with texts is told of anything else.
+const NO_BINARY: &str = "this protocol has no binary messages";
 /// After so many messages in a row that are not the protocol's, the session is closed.
 const STRANGE_MAX: u8 = 10;
 
 /// Runs a session until its connection is over. `already_read` came behind the handshake.
-pub(super) async fn run<S>(server: &Server, session: &Arc<Session>, socket: S, already_read: Bytes)
-where
+pub(super) async fn run<S>(
+    server: &Server,
+    (session, remote): (&Arc<Session>, SocketAddr),
+    socket: S,
+    already_read: Bytes,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut pump = Pump::new(server, session, socket);
-    if let Some(handler) = &server.handler {
-        handler.on_open(&RawSession(Arc::clone(session))).await;
+    pump.connection = program::connection(server, session, remote);
+    // What handlers need is boxed: a session without one should not carry it along.
+    if pump.connection.is_some() {
+        Box::pin(pump.tell_open()).await;
     }
     let end = pump.serve(&already_read).await;
-    if let Some(handler) = &server.handler {
-        handler.on_close(&RawSession(Arc::clone(session))).await;
-    }
     tracing::debug!(?end, "session ended");
     pump.end(end).await;
+    if pump.connection.is_some() {
+        Box::pin(pump.tell_close()).await;
+    }
 }
 
 /// Frames that one write takes at most.
@@ -72,6 +83,8 @@ struct Pump<'a, S> {
     strange: u8,
     /// What waits is written the next time round.
     put_off: bool,
+    /// The session as the program's handler sees it.
+    connection: Option<Connection>,
 }
 
 /// Why a session's loop ended.
@@ -109,6 +122,7 @@ where
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
             put_off: false,
+            connection: None,
         }
     }
 
@@ -257,14 +271,14 @@ where
         for event in events {
             match event {
                 Event::Text(_) | Event::Binary(_) if self.session.outbox().is_closing() => {}
-                Event::Text(text) => match &self.server.handler {
-                    Some(_) => self.hand_over(Message::Text(text)).await,
-                    None => self.take_text(&text),
-                },
-                Event::Binary(bytes) => match &self.server.handler {
-                    Some(_) => self.hand_over(Message::Binary(bytes)).await,
-                    None => self.strange("this protocol has no binary messages"),
-                },
+                Event::Text(text) if self.connection.is_some() => {
+                    Box::pin(self.hand_over(Message::Text(text))).await;
+                }
+                Event::Text(text) => self.take_text(&text),
+                Event::Binary(bytes) if self.connection.is_some() => {
+                    Box::pin(self.hand_over(Message::Binary(bytes))).await;
+                }
+                Event::Binary(_) => self.strange(NO_BINARY),
                 Event::Ping(payload) => {
                     self.session.push(frame::encode::pong(&payload));
                 }
@@ -277,14 +291,14 @@ where
         None
     }
 
-    async fn hand_over(&self, message: Message) {
-        if let Some(handler) = &self.server.handler {
-            let session = RawSession(Arc::clone(self.session));
-            handler.on_message(&session, message).await;
+    fn take_text(&mut self, text: &[u8]) {
+        if let Some(request) = self.read_text(text) {
+            self.take_request(request);
         }
     }
 
-    fn take_text(&mut self, text: &[u8]) {
+    /// The request in a text; one that is none is answered.
+    fn read_text<'t>(&mut self, text: &'t [u8]) -> Option<Request<'t>> {
         let text = std::str::from_utf8(text).unwrap_or_default();
         let limits = RequestLimits {
             presence_users_max: self.server.config.limits.presence_users_max,
@@ -293,8 +307,7 @@ where
         let refusal = match request::parse(text, &limits) {
             Ok(request) => {
                 self.strange = 0;
-                self.take_request(request);
-                return;
+                return Some(request);
             }
             Err(refusal) => refusal,
         };
@@ -305,6 +318,7 @@ where
                 self.session.push_text(&reply::refusal(&refusal));
             }
         }
+        None
     }
 
     fn take_request(&self, request: Request<'_>) {

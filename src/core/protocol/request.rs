@@ -93,6 +93,18 @@ impl Recipient {
     }
 }
 
+impl From<&UserId> for Recipient {
+    fn from(user: &UserId) -> Self {
+        Self::Stream(StreamKey::from(user))
+    }
+}
+
+impl From<&RoomName> for Recipient {
+    fn from(room: &RoomName) -> Self {
+        Self::Stream(StreamKey::Room(room.clone()))
+    }
+}
+
 /// Rooms to be joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join<'a> {

@@ -1,0 +1,161 @@
+//! A wish to be in rooms, on its way to its answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::{Dispatch, Session, locked};
+use crate::core::protocol::reply;
+use crate::core::protocol::request::{Join, JoinRoom};
+use crate::core::stream::Position;
+use crate::error::ErrorCode;
+use crate::id::RoomName;
+
+/// Some rooms that are asked for together.
+#[derive(Debug)]
+struct JoinRequest {
+    session: Arc<Session>,
+    answer: JoinAnswer,
+    rooms: Vec<RoomName>,
+    deadline: Instant,
+    outcomes: Mutex<Vec<Option<Joined>>>,
+}
+
+/// Who is told what became of a `join`.
+#[derive(Debug)]
+pub(super) enum JoinAnswer {
+    /// The client.
+    Client {
+        /// Of its request.
+        id: Box<str>,
+        /// The answer is about one room, not a list.
+        single: bool,
+    },
+    /// The program, which asks for one room at a time.
+    Program(Mutex<Option<oneshot::Sender<Result<(), ErrorCode>>>>),
+}
+
+pub(super) type Joined = Result<(Position, Option<bool>), ErrorCode>;
+
+/// One room of a `join`. If it is dropped before it is settled nobody knows what became of it.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    request: Arc<JoinRequest>,
+    index: usize,
+}
+
+impl Ticket {
+    /// When it is too late for it.
+    pub fn deadline(&self) -> Instant {
+        self.request.deadline
+    }
+
+    pub fn settle(&self, outcome: Joined) {
+        let JoinRequest {
+            session,
+            answer,
+            rooms,
+            ..
+        } = &*self.request;
+        let mut outcomes = locked(&self.request.outcomes);
+        if outcomes[self.index].is_some() {
+            return;
+        }
+        outcomes[self.index] = Some(outcome);
+        let done: Vec<_> = rooms
+            .iter()
+            .zip(outcomes.iter())
+            .filter_map(|(room, outcome)| outcome.map(|outcome| (room, outcome)))
+            .collect();
+        if done.len() < rooms.len() {
+            return;
+        }
+        let (id, single) = match answer {
+            JoinAnswer::Client { id, single } => (id, *single),
+            JoinAnswer::Program(answer) => {
+                if let Some(answer) = locked(answer).take() {
+                    // The program may not wait for it.
+                    let _ = answer.send(outcome.map(|_| ()));
+                }
+                return;
+            }
+        };
+        session.push_text(&match done[..] {
+            [(_, Ok((position, recovered)))] if single => reply::joined(id, position, recovered),
+            [(_, Err(code))] if single => reply::failed(id, code, code.message()),
+            _ => reply::joined_all(id, &done),
+        });
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.settle(Err(ErrorCode::Unknown));
+    }
+}
+
+impl Dispatch {
+    /// A client wants to be in some rooms. The answer goes to its outbox, now or later.
+    pub fn join_rooms(&self, session: &Arc<Session>, join: Join<'_>) {
+        self.join_rooms_but(session, join, &[]);
+    }
+
+    /// As [`Self::join_rooms`], without those of its rooms that are refused, each in its place; at
+    /// least one is not.
+    pub fn join_rooms_but(
+        &self,
+        session: &Arc<Session>,
+        join: Join<'_>,
+        refused: &[Option<ErrorCode>],
+    ) {
+        let answer = JoinAnswer::Client {
+            id: Box::from(&*join.id),
+            single: join.single,
+        };
+        if let Err(max) = self.join_all(session, join.rooms, answer, refused) {
+            let message = format!("at most {max} rooms in one session");
+            session.push_text(&reply::failed(&join.id, ErrorCode::NotAllowed, &message));
+        }
+    }
+
+    /// Joins all rooms that are not refused, or none: it may be in so many.
+    pub(super) fn join_all(
+        &self,
+        session: &Arc<Session>,
+        joins: Vec<JoinRoom>,
+        answer: JoinAnswer,
+        refused: &[Option<ErrorCode>],
+    ) -> Result<(), usize> {
+        let refusal = |index: usize| refused.get(index).copied().flatten();
+        let max = self.config.rooms.per_session_max;
+        let (entered, outcomes): (Vec<_>, Vec<_>) = (joins.iter().enumerate())
+            .map(|(index, join)| match refusal(index) {
+                Some(code) => (None, Some(Err(code))),
+                None => (Some(join.room.clone()), None),
+            })
+            .unzip();
+        let entered: Vec<RoomName> = entered.into_iter().flatten().collect();
+        if !session.enter(&entered, max) {
+            return Err(max);
+        }
+        let request = Arc::new(JoinRequest {
+            session: Arc::clone(session),
+            answer,
+            outcomes: Mutex::new(outcomes),
+            rooms: joins.iter().map(|join| join.room.clone()).collect(),
+            deadline: self.deadline(),
+        });
+        for (index, join) in joins.into_iter().enumerate() {
+            if refusal(index).is_some() {
+                continue;
+            }
+            let ticket = Ticket {
+                request: Arc::clone(&request),
+                index,
+            };
+            self.join_room(session, &join.room, join.since, ticket);
+        }
+        Ok(())
+    }
+}
