@@ -182,7 +182,9 @@ where
             // It is not read, and so cannot be heard.
             self.heartbeat.alive();
         }
-        let full = queued > BACKPRESSURE_BYTES || waits;
+        // What has just been written does not count: nothing would wake this up to read.
+        let full = waits
+            || queued > BACKPRESSURE_BYTES && self.session.outbox().bytes() > BACKPRESSURE_BYTES;
         if !full && !self.last_taken {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(step)) => return Poll::Ready(step),
