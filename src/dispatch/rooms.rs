@@ -5,16 +5,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::feeding::{FEED_BYTES, kept_frame};
+use super::feeding::{FEED_BYTES, kept};
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology, locked};
 use crate::core::api::route::ROOM_USERS_MAX;
-use crate::core::frame;
 use crate::core::peer::{Answer, Envelope, Outcome, Request};
-use crate::core::protocol::reply;
 use crate::core::protocol::request::Join;
+use crate::core::protocol::{Encoded, Reply};
 use crate::core::rooms::{Left, Room, Rooms, Step};
 use crate::core::roster::{Change, RosterPage, Standing};
 use crate::core::stream::{Context, History, Message, Position, Resume};
@@ -72,12 +69,18 @@ impl Ticket {
         if done.len() < rooms.len() {
             return;
         }
-        session.push_text(&match done[..] {
-            [(_, Ok((position, recovered)))] if self.request.single => {
-                reply::joined(id, position, recovered)
-            }
-            [(_, Err(code))] if self.request.single => reply::failed(id, code, code.message()),
-            _ => reply::joined_all(id, &done),
+        session.tell(&match done[..] {
+            [(_, Ok((position, recovered)))] if self.request.single => Reply::Joined {
+                id,
+                position,
+                recovered,
+            },
+            [(_, Err(code))] if self.request.single => Reply::Failed {
+                id,
+                code,
+                message: code.message(),
+            },
+            _ => Reply::JoinedAll { id, rooms: &done },
         });
     }
 }
@@ -88,14 +91,16 @@ impl Drop for Ticket {
     }
 }
 
-/// Gives members of a room a frame with a message; says how many took it.
+/// Gives members of a room a message; says how many took it.
 fn hand_out<'a>(
     members: impl Iterator<Item = (&'a Arc<Session>, &'a UserId)>,
     (from, id): (&str, &str),
-    frame: &Bytes,
+    message: impl Fn() -> Reply<'a>,
 ) -> u64 {
+    let mut encoded = Encoded::default();
     let hand = |(session, _): (&Arc<Session>, &UserId)| {
-        u64::from(!is_muted(session, from, id) && session.push(frame.clone()))
+        let muted = is_muted(session, from, id);
+        u64::from(!muted && session.tell_as(&mut encoded, &message))
     };
     members.map(hand).sum()
 }
@@ -114,7 +119,7 @@ pub(super) fn hand_over(rooms: &LocalRooms, envelope: &Envelope) -> u64 {
         return 0;
     };
     let message = (envelope.from.as_str(), &*envelope.id);
-    hand_out(room.live(), message, &super::message_frame(envelope))
+    hand_out(room.live(), message, || super::unkept(envelope))
 }
 
 /// Gives the members of a room here a message of its stream; says how many took it.
@@ -128,8 +133,8 @@ pub(super) fn hand_entry(
     let Some(room) = rooms.get(name) else {
         return 0;
     };
-    let frame = kept_frame(key, message, at);
-    hand_out(room.wanting(at), (message.from(), message.id()), &frame)
+    let named = (message.from(), message.id());
+    hand_out(room.wanting(at), named, || kept(key, message, at))
 }
 
 impl Dispatch {
@@ -140,8 +145,11 @@ impl Dispatch {
         let max = self.config.rooms.per_session_max;
         let rooms: Vec<RoomName> = join.rooms.iter().map(|join| join.room.clone()).collect();
         if !session.enter(&rooms, max) {
-            let message = format!("at most {max} rooms in one session");
-            session.push_text(&reply::failed(&join.id, ErrorCode::NotAllowed, &message));
+            session.tell(&Reply::Failed {
+                id: &join.id,
+                code: ErrorCode::NotAllowed,
+                message: &format!("at most {max} rooms in one session"),
+            });
             return;
         }
         let request = Arc::new(JoinRequest {
@@ -212,7 +220,7 @@ impl Dispatch {
         if session.leave(room) {
             self.remove_member(session, room, true);
         }
-        session.push_text(&reply::left(id));
+        session.tell(&Reply::Left { id });
     }
 
     /// The session has ended: it is in no room, and wants to hear of nothing.
@@ -373,8 +381,7 @@ impl Dispatch {
             if is_muted(&session, entry.message.from(), entry.message.id()) {
                 continue;
             }
-            let frame = kept_frame(key, &entry.message, Position { epoch, offset });
-            let taken = session.push(frame);
+            let taken = session.tell(&kept(key, &entry.message, Position { epoch, offset }));
             self.counters.messages_out.add_many(u64::from(taken));
         }
     }
@@ -401,9 +408,10 @@ impl Dispatch {
     }
 
     fn tell_gap<'a>(&self, name: &RoomName, members: impl IntoIterator<Item = &'a Arc<Session>>) {
-        let error = reply::room_gap(name);
+        let gap = Reply::RoomGap { room: name };
+        let mut encoded = Encoded::default();
         for session in members {
-            session.push_text(&error);
+            session.tell_as(&mut encoded, || gap);
         }
         self.counters.room_gaps.add();
         tracing::warn!(node = %self.me, room = %name.as_str().escape_debug(),
@@ -593,9 +601,10 @@ impl Dispatch {
         let Some(known) = shard.rooms.get(room).filter(|_| announced) else {
             return;
         };
-        let frame = frame::encode::text(&reply::member(room, user, joined));
+        let change = Reply::Member { room, user, joined };
+        let mut encoded = Encoded::default();
         for (session, _) in known.live().filter(|(_, member)| *member != user) {
-            session.push(frame.clone());
+            session.tell_as(&mut encoded, || change);
         }
         self.counters.announcements.add();
     }

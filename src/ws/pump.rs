@@ -20,9 +20,7 @@ use super::Server;
 use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
-use crate::core::protocol::RequestLimits;
-use crate::core::protocol::reply;
-use crate::core::protocol::request::{self, Refusal, Request};
+use crate::core::protocol::{Encoding, Refusal, Reply, Request, RequestLimits, binary, parse};
 use crate::dispatch::{FEED_BYTES, Session, Taken, WATCHED_MAX};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Message, RawSession};
@@ -259,11 +257,11 @@ where
                 Event::Text(_) | Event::Binary(_) if self.session.outbox().is_closing() => {}
                 Event::Text(text) => match &self.server.handler {
                     Some(_) => self.hand_over(Message::Text(text)).await,
-                    None => self.take_text(&text),
+                    None => self.take(Encoding::Json, &text),
                 },
                 Event::Binary(bytes) => match &self.server.handler {
                     Some(_) => self.hand_over(Message::Binary(bytes)).await,
-                    None => self.strange("this protocol has no binary messages"),
+                    None => self.take(Encoding::Proto, &bytes),
                 },
                 Event::Ping(payload) => {
                     self.session.push(frame::encode::pong(&payload));
@@ -284,27 +282,46 @@ where
         }
     }
 
-    fn take_text(&mut self, text: &[u8]) {
-        let text = std::str::from_utf8(text).unwrap_or_default();
+    /// Takes a message of that encoding.
+    fn take(&mut self, encoding: Encoding, message: &Bytes) {
+        let taken = if self.session.encoding() == Some(encoding) {
+            self.take_message(encoding, message)
+        } else {
+            let message = match encoding {
+                Encoding::Json => "this protocol has no text messages",
+                Encoding::Proto => "this protocol has no binary messages",
+            };
+            Err(Refusal::NotTheProtocol {
+                message: message.to_owned(),
+            })
+        };
+        let Err(refusal) = taken else {
+            self.strange = 0;
+            return;
+        };
+        self.session.tell(&Reply::from(&refusal));
+        match refusal {
+            Refusal::NotTheProtocol { .. } => self.strange(),
+            Refusal::Failed { .. } | Refusal::Error { .. } => self.strange = 0,
+        }
+    }
+
+    fn take_message(&self, encoding: Encoding, message: &Bytes) -> Result<(), Refusal> {
         let limits = RequestLimits {
             presence_users_max: self.server.config.limits.presence_users_max,
             rooms_max: self.server.config.room.per_session_max,
         };
-        let refusal = match request::parse(text, &limits) {
-            Ok(request) => {
-                self.strange = 0;
-                self.take_request(request);
-                return;
+        match encoding {
+            Encoding::Json => {
+                let text = std::str::from_utf8(message).unwrap_or_default();
+                self.take_request(parse(text, &limits)?);
             }
-            Err(refusal) => refusal,
-        };
-        match &refusal {
-            Refusal::NotTheProtocol { message } => self.strange(message),
-            Refusal::Failed { .. } | Refusal::Error { .. } => {
-                self.strange = 0;
-                self.session.push_text(&reply::refusal(&refusal));
+            Encoding::Proto => {
+                let message = binary::decode(message)?;
+                self.take_request(binary::request(&message, &limits)?);
             }
         }
+        Ok(())
     }
 
     fn take_request(&self, request: Request<'_>) {
@@ -340,7 +357,7 @@ where
                 }
             }
             Request::Ping { id } => {
-                self.session.push_text(&reply::pong(id.as_deref()));
+                self.session.tell(&Reply::Pong { id: id.as_deref() });
             }
         }
     }
@@ -358,17 +375,17 @@ where
         let keys: Vec<_> = keys.into_iter().collect();
         let may = self.server.dispatch.watch(self.session, &keys, wanted);
         if !may {
-            let message = format!("changes of at most {WATCHED_MAX} users and rooms");
-            let code = ErrorCode::NotAllowed;
-            self.session.push_text(&reply::failed(id, code, &message));
+            self.session.tell(&Reply::Failed {
+                id,
+                code: ErrorCode::NotAllowed,
+                message: &format!("changes of at most {WATCHED_MAX} users and rooms"),
+            });
         }
         may
     }
 
-    fn strange(&mut self, message: &str) {
+    fn strange(&mut self) {
         self.strange += 1;
-        let error = reply::error(ErrorCode::BadRequest, message);
-        self.session.push_text(&error);
         if self.strange >= STRANGE_MAX {
             let reason = "ten messages in a row that are not the protocol's";
             self.session
