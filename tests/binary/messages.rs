@@ -28,10 +28,10 @@ fn query(welcome: &Welcome) -> String {
 #[test]
 fn clients_of_both_forms_write_to_each_other_over_nodes() {
     let cluster = Cluster::of(3, &[]);
-    let (alice, bob) = (cluster.user_of(0, "alice"), cluster.user_of(1, "bob"));
+    let alice = cluster.user_of(0, "alice");
     let mut json = json_at(&cluster, 0, &alice);
-    // As a guest, too.
     for (index, tag) in [(1, "home"), (2, "guest")] {
+        let bob = cluster.user_of(1, tag);
         let (mut binary, welcome) = Binary::at(&cluster, index, &bob, "");
         assert_eq!(welcome.recovered, None);
         assert_eq!(welcome.max_message_bytes, 65_536);
@@ -70,8 +70,6 @@ fn clients_of_both_forms_write_to_each_other_over_nodes() {
             (&message["body"], &message["from"]),
             (&json!(4), &json!(bob))
         );
-        // The next device starts behind this.
-        binary.send("", ack(&welcome.epoch, welcome.offset + 1));
         binary.assert_quiet_and_alive();
     }
 }
@@ -120,10 +118,7 @@ fn a_client_goes_on_from_its_position_or_from_what_is_acked() {
     for index in [2, 1] {
         let (mut back, welcome) = Binary::at(&cluster, index, &bob, &query(&start));
         assert_eq!(welcome.recovered, Some(true), "{welcome:?}");
-        assert_eq!(
-            (&welcome.epoch, welcome.offset),
-            (&start.epoch, start.offset)
-        );
+        assert_eq!(welcome.offset, start.offset);
         let messages = ["m1", "m2", "m3"].map(|_| back.message());
         assert_eq!(messages.each_ref().map(|m| &*m.id), ["m1", "m2", "m3"]);
         back.send("", ack(&messages[1].epoch, messages[1].offset));
@@ -163,7 +158,8 @@ fn a_notice_comes_when_the_recipient_has_acked() {
     let message = binary.message();
     assert_eq!(message.to.and_then(|to| to.to), Some(To::User(alice)));
     binary.send("", ack(&message.epoch, message.offset));
-    assert_eq!(outcome(&json.reply_to("m2", PATIENCE)), "accepted");
+    let receipt = json.find(PATIENCE, |m| m["type"] == "receipt");
+    assert_eq!(outcome(&receipt.expect("a receipt")), "accepted");
     let notice = json.find(PATIENCE, |m| m["type"] == "delivered");
     assert_eq!(notice.expect("a notice")["id"], "m2");
 }
