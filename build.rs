@@ -6,10 +6,12 @@ use std::{env, fs};
 
 /// What backends use, and what reflection tells them about.
 const API: &str = "ringpost/v1/api.proto";
+/// What clients say and hear in the binary protocol.
+const CLIENT: &str = "ringpost/v1/client.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(["peer.proto", API], ["proto"])?;
+    let descriptors = protox::compile(["peer.proto", API, CLIENT], ["proto"])?;
     tonic_prost_build::configure()
         .bytes(".ringpost")
         .compile_fds(descriptors)?;

@@ -1,4 +1,5 @@
-//! The gRPC API for backends: the generated types of `proto/ringpost/v1/api.proto`, and a client.
+//! The gRPC API for backends: the generated types of `proto/ringpost/v1/api.proto` and what that imports,
+//! and a client.
 //!
 //! ```no_run
 //! use ringpost::api::{GetUserRequest, api_client::ApiClient};
@@ -12,12 +13,11 @@
 //! # }
 //! ```
 
-pub use self::generated::*;
-
-#[allow(missing_docs, clippy::pedantic, reason = "generated")]
-mod generated {
-    tonic::include_proto!("ringpost.v1");
-}
+pub use crate::proto::{
+    DisconnectRequest, DisconnectResponse, Error, Everyone, GetRoomRequest, GetUserRequest, Qos,
+    Receipt, Room, RoomReceipt, SendBatchRequest, SendBatchResponse, SendRequest, Session, Status,
+    Target, User, api_client, api_server, target,
+};
 
 /// The descriptors of the API, as gRPC reflection gives them out.
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("api");

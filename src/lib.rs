@@ -28,6 +28,7 @@ pub mod error;
 pub mod handler;
 pub mod id;
 mod node;
+pub mod proto;
 mod rpc;
 mod webhook;
 pub mod wire;

@@ -4,10 +4,8 @@ use bytes::Bytes;
 
 use super::shard::Subscriber;
 use super::{Dispatch, locked};
-use crate::core::frame;
 use crate::core::peer::{Broadcast, Request};
-use crate::core::protocol::Send;
-use crate::core::protocol::reply;
+use crate::core::protocol::{Encoded, Message, Reply, Send};
 use crate::id::UserId;
 
 impl Dispatch {
@@ -34,7 +32,7 @@ impl Dispatch {
 
     /// Gives a message to every session of this node that may be given any.
     pub(super) fn take_broadcast(&self, broadcast: &Broadcast) {
-        let frame = frame::encode::text(&reply::message(&reply::Message {
+        let message = Reply::Message(Message {
             position: None,
             id: &broadcast.id,
             from: broadcast.from.as_str(),
@@ -42,13 +40,14 @@ impl Dispatch {
             // Checked wherever a message comes from.
             body: std::str::from_utf8(&broadcast.body).unwrap_or_default(),
             ts: broadcast.ts_ms,
-        }));
+        });
+        let mut encoded = Encoded::default();
         for shard in &self.shards {
             let shard = locked(shard);
             let sessions = shard.directory.sessions();
             let sessions = sessions.filter_map(Subscriber::session);
             let taken = sessions
-                .filter(|session| !session.is_raw() && session.push(frame.clone()))
+                .filter(|session| session.tell_as(&mut encoded, || message))
                 .count();
             self.counters.messages_out.add_many(taken as u64);
         }

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::rooms::{LocalRooms, hand_entry};
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::directory::{Directory, Guest, Home, Local, Progress};
 use crate::core::feed::Feed;
-use crate::core::frame;
 use crate::core::peer::{Answer, Delivery, Outcome, Request};
-use crate::core::protocol::reply;
+use crate::core::protocol::{self, Encoded, Reply};
 use crate::core::stream::{
-    Context, Entry, Log, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
+    Context, Log, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
 };
 use crate::error::CloseCode;
 use crate::id::{NodeId, SessionId, StreamKey};
@@ -124,7 +121,8 @@ impl Dispatch {
             };
             for entry in batch {
                 let offset = entry.offset;
-                let taken = session.push(frames.of(key, entry, Position { epoch, offset }));
+                let at = Position { epoch, offset };
+                let taken = session.tell_as(frames.of(offset), || kept(key, &entry.message, at));
                 self.counters.messages_out.add_many(u64::from(taken));
             }
             feed.advance(last);
@@ -448,7 +446,7 @@ impl Dispatch {
             let offset = entry.offset;
             let place = Position { epoch, offset };
             let taken = match &session {
-                Some(session) => u64::from(session.push(kept_frame(key, &entry.message, place))),
+                Some(session) => u64::from(session.tell(&kept(key, &entry.message, place))),
                 None => hand_entry(&shard.rooms, key, &entry.message, place),
             };
             self.counters.messages_out.add_many(taken);
@@ -551,40 +549,39 @@ fn lost(session: &Session) {
 
 /// The frames of one key's entries, each made once.
 struct Frames {
-    /// There are others to whom the last one goes as well.
     shared: bool,
-    last: Option<(u64, Bytes)>,
+    offset: u64,
+    encoded: Encoded,
 }
 
 impl Frames {
     fn new(sessions: usize) -> Self {
+        let shared = sessions > 1;
         Self {
-            shared: sessions > 1,
-            last: None,
+            shared,
+            offset: 0,
+            encoded: Encoded::of_some(shared),
         }
     }
 
-    fn of(&mut self, key: &StreamKey, entry: &Entry, at: Position) -> Bytes {
-        if let Some((offset, frame)) = &self.last
-            && *offset == entry.offset
-        {
-            return frame.clone();
+    /// Those of the entry at that offset, of which only the last one's are kept.
+    fn of(&mut self, offset: u64) -> &mut Encoded {
+        if self.offset != offset {
+            self.encoded = Encoded::of_some(self.shared);
+            self.offset = offset;
         }
-        let frame = kept_frame(key, &entry.message, at);
-        if self.shared {
-            self.last = Some((entry.offset, frame.clone()));
-        }
-        frame
+        &mut self.encoded
     }
 }
 
-pub(super) fn kept_frame(key: &StreamKey, message: &Message, at: Position) -> Bytes {
-    frame::encode::text(&reply::message(&reply::Message {
+/// What is told of a message in a stream.
+pub(super) fn kept<'a>(key: &'a StreamKey, message: &'a Message, at: Position) -> Reply<'a> {
+    Reply::Message(protocol::Message {
         position: Some(at),
         id: message.id(),
         from: message.from(),
         to: Some(key),
         body: message.body(),
         ts: message.ts_ms,
-    }))
+    })
 }

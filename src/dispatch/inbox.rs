@@ -10,8 +10,7 @@ use super::shard::{Sender, Shard, Waiter};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::lane::{Attempt, Receipt, Settled};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
-use crate::core::protocol::reply;
-use crate::core::protocol::request::Send;
+use crate::core::protocol::{self, Reply as Told, Send};
 use crate::core::stream::{About, Context, Message, Output, Room};
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, StreamKey, UserId};
@@ -209,7 +208,11 @@ impl Dispatch {
     pub(super) fn send_kept(&self, session: &Arc<Session>, to: &StreamKey, send: &Send<'_>) {
         if !session.may_use(&send.id, to) {
             let code = ErrorCode::IdReused;
-            session.push_text(&reply::failed(&send.id, code, code.message()));
+            session.tell(&Told::Failed {
+                id: &send.id,
+                code,
+                message: code.message(),
+            });
             return;
         }
         session.add_pending(1);
@@ -303,7 +306,7 @@ impl Dispatch {
                     } else {
                         self.counters.accepted.add();
                     }
-                    reply::Receipt::Accepted { copies, duplicate }
+                    protocol::Receipt::Accepted { copies, duplicate }
                 }
                 Receipt::Failed(outcome) => {
                     let code = self.error_of(outcome).unwrap_or(ErrorCode::Unknown);
@@ -316,7 +319,10 @@ impl Dispatch {
             match sender {
                 Sender::Session(session) => {
                     session.take_pending(1);
-                    session.push_text(&reply::receipt(Some(id), &receipt));
+                    session.tell(&Told::Receipt {
+                        id,
+                        receipt: &receipt,
+                    });
                 }
                 Sender::Backend(pending) => pending.settle(receipt),
             }

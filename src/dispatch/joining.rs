@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::{Dispatch, Session, locked};
-use crate::core::protocol::reply;
+use crate::core::protocol::Reply;
 use crate::core::protocol::request::{Join, JoinRoom};
 use crate::core::stream::Position;
 use crate::error::ErrorCode;
@@ -81,10 +81,18 @@ impl Ticket {
                 return;
             }
         };
-        session.push_text(&match done[..] {
-            [(_, Ok((position, recovered)))] if single => reply::joined(id, position, recovered),
-            [(_, Err(code))] if single => reply::failed(id, code, code.message()),
-            _ => reply::joined_all(id, &done),
+        session.tell(&match done[..] {
+            [(_, Ok((position, recovered)))] if single => Reply::Joined {
+                id,
+                position,
+                recovered,
+            },
+            [(_, Err(code))] if single => Reply::Failed {
+                id,
+                code,
+                message: code.message(),
+            },
+            _ => Reply::JoinedAll { id, rooms: &done },
         });
     }
 }
@@ -114,8 +122,11 @@ impl Dispatch {
             single: join.single,
         };
         if let Err(max) = self.join_all(session, join.rooms, answer, refused) {
-            let message = format!("at most {max} rooms in one session");
-            session.push_text(&reply::failed(&join.id, ErrorCode::NotAllowed, &message));
+            session.tell(&Reply::Failed {
+                id: &join.id,
+                code: ErrorCode::NotAllowed,
+                message: &format!("at most {max} rooms in one session"),
+            });
         }
     }
 

@@ -58,11 +58,9 @@ use self::shard::{Locked, Shard, Subscriber};
 use crate::config::{AtSessionLimit, RoomConfig};
 use crate::core::consent::Consents;
 use crate::core::directory::{Directory, Local, Registration};
-use crate::core::frame;
 use crate::core::link::LinkLimits;
 use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
-use crate::core::protocol::reply;
-use crate::core::protocol::{Qos, Recipient, Send};
+use crate::core::protocol::{self, Encoded, Qos, Receipt, Recipient, Reply, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
@@ -400,13 +398,18 @@ impl Dispatch {
                 self.send_unkept(origin, session.user(), to, send);
             }
             (Recipient::Everyone, _) if !self.config.clients_may_broadcast => {
-                let code = ErrorCode::NotAllowed;
-                let message = "clients may not send to everyone here";
-                session.push_text(&reply::failed(&send.id, code, message));
+                session.tell(&Reply::Failed {
+                    id: &send.id,
+                    code: ErrorCode::NotAllowed,
+                    message: "clients may not send to everyone here",
+                });
             }
             (Recipient::Everyone, _) => {
                 self.broadcast(session.user(), send);
-                session.push_text(&reply::sent(&send.id));
+                session.tell(&Reply::Receipt {
+                    id: &send.id,
+                    receipt: &Receipt::Sent,
+                });
             }
         }
     }
@@ -514,29 +517,30 @@ fn too_many_sessions(session: &Session) {
 
 /// Gives a message to all who take from its stream here; says how many took it.
 fn hand_over(shard: &Shard, envelope: &Envelope) -> u64 {
-    let mut encoded: Option<Bytes> = None;
+    let mut encoded = Encoded::default();
     let mut handed = 0;
     for subscriber in shard.directory.sessions_of(&envelope.to) {
         let Subscriber::Session(session) = subscriber else {
             handed += rooms::hand_over(&shard.rooms, envelope);
             continue;
         };
-        if !session.is_raw() {
-            let frame = encoded.get_or_insert_with(|| message_frame(envelope));
-            handed += u64::from(session.push(frame.clone()));
-        }
+        handed += u64::from(session.tell_as(&mut encoded, || unkept(envelope)));
     }
     handed
 }
 
-fn message_frame(envelope: &Envelope) -> Bytes {
+/// What is told of a message that is not kept.
+fn unkept(envelope: &Envelope) -> Reply<'_> {
     let body = match &envelope.content {
         Content::Body(body) => body,
         Content::Delivered => {
-            return frame::encode::text(&reply::delivered(&envelope.id, &envelope.from));
+            return Reply::Delivered {
+                id: &envelope.id,
+                user: &envelope.from,
+            };
         }
     };
-    frame::encode::text(&reply::message(&reply::Message {
+    Reply::Message(protocol::Message {
         position: None,
         id: &envelope.id,
         from: envelope.from.as_str(),
@@ -544,7 +548,7 @@ fn message_frame(envelope: &Envelope) -> Bytes {
         // Checked wherever an envelope comes from.
         body: std::str::from_utf8(body).unwrap_or_default(),
         ts: envelope.ts_ms,
-    }))
+    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

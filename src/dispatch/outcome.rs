@@ -2,7 +2,7 @@
 
 use super::{Dispatch, Origin};
 use crate::core::peer::{Answer, Outcome, Reply};
-use crate::core::protocol::reply;
+use crate::core::protocol::{Receipt, Reply as Told};
 use crate::error::ErrorCode;
 use crate::id::NodeId;
 
@@ -32,15 +32,15 @@ impl Dispatch {
     ) {
         match origin {
             Origin::Session { session, id } => {
-                let receipt = match self.error_of(outcome) {
-                    None => reply::sent(&id),
-                    Some(code) => reply::failed(&id, code, code.message()),
-                };
-                session.push_text(&receipt);
+                let code = self.error_of(outcome);
+                session.tell(&Told::Receipt {
+                    id: &id,
+                    receipt: &code.map_or(Receipt::Sent, Into::into),
+                });
             }
             Origin::Backend(pending) => {
                 let code = self.error_of(outcome);
-                pending.settle(code.map_or(reply::Receipt::Sent, Into::into));
+                pending.settle(code.map_or(Receipt::Sent, Into::into));
             }
             Origin::Peer { replies, seq } => replies.push(Reply {
                 seq,
@@ -98,11 +98,18 @@ impl Dispatch {
                 self.watch_answered(&key, number, count);
             }
             Origin::Roster { session, id, room } => {
-                let code = ErrorCode::Unreachable;
-                session.push_text(&if let Answer::Roster(page) = answer {
-                    reply::room_presence(&id, &room, &page)
+                session.tell(&if let Answer::Roster(page) = &answer {
+                    Told::RoomPresence {
+                        id: &id,
+                        room: &room,
+                        page,
+                    }
                 } else {
-                    reply::failed(&id, code, "the room's node did not answer")
+                    Told::Failed {
+                        id: &id,
+                        code: ErrorCode::Unreachable,
+                        message: "the room's node did not answer",
+                    }
                 });
             }
             Origin::Consent(question) => self.consent_answered(&question, outcome, answer),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::session::Session;
-use crate::core::protocol::reply;
+use crate::core::protocol::Reply;
 use crate::error::ErrorCode;
 use crate::id::UserId;
 
@@ -48,12 +48,11 @@ impl Gather {
         }
         let Some(online) = online.filter(|online| online.len() == users.len()) else {
             state.left = 0;
-            let code = ErrorCode::Unreachable;
-            self.session.push_text(&reply::failed(
-                &self.id,
-                code,
-                "a user's node did not answer",
-            ));
+            self.session.tell(&Reply::Failed {
+                id: &self.id,
+                code: ErrorCode::Unreachable,
+                message: "a user's node did not answer",
+            });
             return;
         };
         state
@@ -65,7 +64,10 @@ impl Gather {
                 let online = state.online.get(user).copied().unwrap_or(false);
                 (user, online)
             });
-            self.session.push_text(&reply::presence(&self.id, online));
+            self.session.tell(&Reply::Presence {
+                id: &self.id,
+                online: &online.collect::<Vec<_>>(),
+            });
         }
     }
 }

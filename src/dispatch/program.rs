@@ -6,24 +6,22 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::joining::JoinAnswer;
-use super::{Dispatch, Session, message_frame};
-use crate::core::peer::{Content, Envelope};
+use super::{Dispatch, Session};
 use crate::core::protocol::request::{JoinRoom, check_promise};
-use crate::core::protocol::{Qos, Recipient, Send, reply};
+use crate::core::protocol::{Message, Qos, Receipt, Recipient, Reply, Send};
 use crate::error::ErrorCode;
-use crate::id::{RoomName, StreamKey, UserId};
+use crate::id::{RoomName, UserId};
 
 impl Dispatch {
     /// Queues a message that is not kept for one session; says whether it was taken.
     pub fn say(&self, session: &Session, from: &UserId, id: &str, body: &str) -> bool {
-        let taken = session.push(message_frame(&Envelope {
-            to: StreamKey::from(session.user()),
-            from: from.clone(),
-            id: Box::from(id),
-            content: Content::Body(body.to_owned().into()),
-            ts_ms: self.clock.unix_ms(),
-            hops: 0,
-            to_guests: false,
+        let taken = session.tell(&Reply::Message(Message {
+            position: None,
+            id,
+            from: from.as_str(),
+            to: Some(session.inbox()),
+            body,
+            ts: self.clock.unix_ms(),
         }));
         self.counters.messages_out.add_many(u64::from(taken));
         taken
@@ -40,7 +38,10 @@ impl Dispatch {
         self.counters.messages_in.add();
         send.qos = Qos::AtMostOnce;
         self.broadcast(session.user(), &send);
-        session.push_text(&reply::sent(&send.id));
+        session.tell(&Reply::Receipt {
+            id: &send.id,
+            receipt: &Receipt::Sent,
+        });
     }
 
     /// A session is to be in a room. The client hears nothing of it.

@@ -8,7 +8,7 @@ use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Session};
 use crate::core::handshake::redirect;
 use crate::core::peer::Outcome;
-use crate::core::protocol::reply;
+use crate::core::protocol::{Reason, Reply};
 use crate::error::CloseCode;
 
 /// How often [`Dispatch::tick`] wants to be called.
@@ -66,13 +66,13 @@ impl Dispatch {
                 return;
             }
             let after_ms = rand::random_range(0..=MOVE_SPREAD_MS);
-            self.tell_to_move(&session, reply::Reason::Moved, after_ms);
+            self.tell_to_move(&session, Reason::Moved, after_ms);
         }
     }
 
     /// Tells a guest to go to its user's owner. Does nothing for a session that is at home, or
     /// whose owner cannot be reached.
-    fn tell_to_move(&self, session: &Arc<Session>, reason: reply::Reason, after_ms: u64) -> bool {
+    fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, after_ms: u64) -> bool {
         let topology = self.topology.load();
         let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
             return false;
@@ -82,7 +82,11 @@ impl Dispatch {
         }
         let url = redirect::target_url(&owner.url, session.onward());
         self.counters.moves.add();
-        session.push_text(&reply::redirect(&url, reason, Some(after_ms)))
+        session.tell(&Reply::Redirect {
+            url: &url,
+            reason,
+            after_ms: Some(after_ms),
+        })
     }
 
     /// The node is about to leave the ring: from now on sessions are told to move by
@@ -111,7 +115,7 @@ impl Dispatch {
         for session in &sessions {
             if session.may_move() {
                 let after_ms = rand::random_range(0..=spread_ms);
-                if !self.tell_to_move(session, reply::Reason::Drain, after_ms) {
+                if !self.tell_to_move(session, Reason::Drain, after_ms) {
                     session
                         .outbox()
                         .finish(CloseCode::Restart, "the node stops");

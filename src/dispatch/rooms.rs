@@ -4,16 +4,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::feeding::{FEED_BYTES, kept_frame};
+use super::feeding::{FEED_BYTES, kept};
 use super::joining::Ticket;
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::api::route::ROOM_USERS_MAX;
-use crate::core::frame;
 use crate::core::peer::{Answer, Envelope, Outcome, Request};
-use crate::core::protocol::reply;
+use crate::core::protocol::{Encoded, Reply};
 use crate::core::rooms::{Left, Room, Rooms, Step};
 use crate::core::roster::{Change, RosterPage, Standing};
 use crate::core::stream::{Context, History, Message, Position, Resume};
@@ -32,14 +29,16 @@ const ROSTER_MAX: u32 = ROOM_USERS_MAX;
 /// The members of rooms at this node.
 pub(super) type LocalRooms = Rooms<Arc<Session>, Ticket>;
 
-/// Gives members of a room a frame with a message; says how many took it.
+/// Gives members of a room a message; says how many took it.
 fn hand_out<'a>(
     members: impl Iterator<Item = (&'a Arc<Session>, &'a UserId)>,
     (from, id): (&str, &str),
-    frame: &Bytes,
+    message: impl Fn() -> Reply<'a>,
 ) -> u64 {
+    let mut encoded = Encoded::default();
     let hand = |(session, _): (&Arc<Session>, &UserId)| {
-        u64::from(!is_muted(session, from, id) && session.push(frame.clone()))
+        let muted = is_muted(session, from, id);
+        u64::from(!muted && session.tell_as(&mut encoded, &message))
     };
     members.map(hand).sum()
 }
@@ -58,7 +57,7 @@ pub(super) fn hand_over(rooms: &LocalRooms, envelope: &Envelope) -> u64 {
         return 0;
     };
     let message = (envelope.from.as_str(), &*envelope.id);
-    hand_out(room.live(), message, &super::message_frame(envelope))
+    hand_out(room.live(), message, || super::unkept(envelope))
 }
 
 /// Gives the members of a room here a message of its stream; says how many took it.
@@ -72,8 +71,8 @@ pub(super) fn hand_entry(
     let Some(room) = rooms.get(name) else {
         return 0;
     };
-    let frame = kept_frame(key, message, at);
-    hand_out(room.wanting(at), (message.from(), message.id()), &frame)
+    let named = (message.from(), message.id());
+    hand_out(room.wanting(at), named, || kept(key, message, at))
 }
 
 impl Dispatch {
@@ -130,7 +129,7 @@ impl Dispatch {
         if session.leave(room) {
             self.remove_member(session, room, true);
         }
-        session.push_text(&reply::left(id));
+        session.tell(&Reply::Left { id });
     }
 
     /// The session has ended: it is in no room, and wants to hear of nothing.
@@ -291,8 +290,7 @@ impl Dispatch {
             if is_muted(&session, entry.message.from(), entry.message.id()) {
                 continue;
             }
-            let frame = kept_frame(key, &entry.message, Position { epoch, offset });
-            let taken = session.push(frame);
+            let taken = session.tell(&kept(key, &entry.message, Position { epoch, offset }));
             self.counters.messages_out.add_many(u64::from(taken));
         }
     }
@@ -319,9 +317,10 @@ impl Dispatch {
     }
 
     fn tell_gap<'a>(&self, name: &RoomName, members: impl IntoIterator<Item = &'a Arc<Session>>) {
-        let error = reply::room_gap(name);
+        let gap = Reply::RoomGap { room: name };
+        let mut encoded = Encoded::default();
         for session in members {
-            session.push_text(&error);
+            session.tell_as(&mut encoded, || gap);
         }
         self.counters.room_gaps.add();
         tracing::warn!(node = %self.me, room = %name.as_str().escape_debug(),
@@ -511,9 +510,10 @@ impl Dispatch {
         let Some(known) = shard.rooms.get(room).filter(|_| announced) else {
             return;
         };
-        let frame = frame::encode::text(&reply::member(room, user, joined));
+        let change = Reply::Member { room, user, joined };
+        let mut encoded = Encoded::default();
         for (session, _) in known.live().filter(|(_, member)| *member != user) {
-            session.push(frame.clone());
+            session.tell_as(&mut encoded, || change);
         }
         self.counters.announcements.add();
     }

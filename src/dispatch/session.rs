@@ -8,9 +8,8 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::outbox::Outbox;
-use crate::core::frame;
 use crate::core::map::Set;
-use crate::core::protocol::reply;
+use crate::core::protocol::{Encoded, Encoding, Reply, Welcome};
 use crate::core::stream::{Position, Resume};
 use crate::error::{CloseCode, ErrorCode};
 use crate::id::{RoomName, SessionId, StreamKey, UserId};
@@ -67,8 +66,29 @@ struct SessionRooms {
 pub enum Protocol {
     /// `ringpost.v1.json`, with the welcome that opens it.
     Json(Arc<Greeting>),
+    /// `ringpost.v1.proto`, likewise.
+    Proto(Arc<Greeting>),
     /// Whatever the program's handler makes of them.
     Raw,
+}
+
+impl Protocol {
+    /// The client protocol in one of its forms.
+    #[must_use]
+    pub fn of(encoding: Encoding, greeting: Arc<Greeting>) -> Self {
+        match encoding {
+            Encoding::Json => Self::Json(greeting),
+            Encoding::Proto => Self::Proto(greeting),
+        }
+    }
+
+    fn spoken(&self) -> Option<(Encoding, &Greeting)> {
+        match self {
+            Self::Json(greeting) => Some((Encoding::Json, greeting)),
+            Self::Proto(greeting) => Some((Encoding::Proto, greeting)),
+            Self::Raw => None,
+        }
+    }
 }
 
 /// What every welcome of a node says.
@@ -141,6 +161,12 @@ impl Session {
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.protocol == Protocol::Raw
+    }
+
+    /// What its frames are; `None` if they are a handler's.
+    #[must_use]
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.protocol.spoken().map(|(encoding, _)| encoding)
     }
 
     /// Whether it has been told that it is welcome, which happens once its user's owner knows it.
@@ -291,20 +317,18 @@ impl Session {
         if self.welcomed.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let first = match &self.protocol {
-            Protocol::Raw => None,
-            Protocol::Json(greeting) => {
-                Some(frame::encode::text(&reply::welcome(&reply::Welcome {
-                    user: &self.user,
-                    session: self.id,
-                    node: &greeting.node,
-                    position: start.map(|(position, _)| position),
-                    recovered: start.and_then(|(_, recovered)| recovered),
-                    heartbeat_ms: greeting.heartbeat_ms,
-                    max_message_bytes: greeting.max_message_bytes,
-                })))
-            }
-        };
+        let first = self.protocol.spoken().map(|(encoding, greeting)| {
+            let welcome = Reply::Welcome(Welcome {
+                user: &self.user,
+                session: self.id,
+                node: &greeting.node,
+                position: start.map(|(position, _)| position),
+                recovered: start.and_then(|(_, recovered)| recovered),
+                heartbeat_ms: greeting.heartbeat_ms,
+                max_message_bytes: greeting.max_message_bytes,
+            });
+            welcome.frame(encoding)
+        });
         self.outbox.open(first);
         true
     }
@@ -314,9 +338,18 @@ impl Session {
         self.outbox.push(frame, self.outbound_bytes_max)
     }
 
-    /// Queues a JSON text.
-    pub(crate) fn push_text(&self, json: &[u8]) -> bool {
-        self.push(frame::encode::text(json))
+    /// Queues a reply. Says whether it was taken: a handler's session takes none.
+    pub(crate) fn tell(&self, reply: &Reply<'_>) -> bool {
+        (self.encoding()).is_some_and(|encoding| self.push(reply.frame(encoding)))
+    }
+
+    /// As [`Self::tell`], of a reply that others get, too.
+    pub(super) fn tell_as<'a>(
+        &self,
+        encoded: &mut Encoded,
+        reply: impl FnOnce() -> Reply<'a>,
+    ) -> bool {
+        (self.encoding()).is_some_and(|encoding| self.push(encoded.frame(encoding, reply)))
     }
 
     /// Ends it because a backend wants that; says whether it was not ending already.
@@ -340,9 +373,7 @@ impl Session {
         if !self.welcomed.swap(true, Ordering::AcqRel) {
             self.outbox.open(None);
         }
-        if !self.is_raw() {
-            self.push_text(&reply::error(code, message));
-        }
+        self.tell(&Reply::Error { code, message });
         self.outbox.finish(close, message);
     }
 }

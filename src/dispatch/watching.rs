@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::shard::Shard;
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::peer::{Answer, Outcome, Request};
-use crate::core::protocol::reply;
+use crate::core::protocol::{Encoded, Reply};
 use crate::core::stream::Context;
 use crate::core::watch::News;
 use crate::id::{Generation, NodeId, RoomName, StreamKey, UserId};
@@ -129,11 +129,14 @@ impl Dispatch {
         let key = StreamKey::Room(room.clone());
         // They hear of it in any case, and with its name.
         let _ = shard.watches.heard(ctx.now, &key, count);
-        let mut text = None;
+        let change = Reply::RoomChanged {
+            room,
+            count,
+            who: Some((user, joined)),
+        };
+        let mut encoded = Encoded::default();
         for session in shard.watches.watchers(&key) {
-            let who = Some((user, joined));
-            let text = text.get_or_insert_with(|| reply::room_changed(room, count, who));
-            session.push_text(text);
+            session.tell_as(&mut encoded, || change);
         }
     }
 
@@ -194,11 +197,19 @@ fn tell(key: &StreamKey, news: Option<News<Arc<Session>>>) {
     let Some(News { count, watchers }) = news else {
         return;
     };
-    let text = match key {
-        StreamKey::Inbox(user) => reply::user_changed(user, count > 0),
-        StreamKey::Room(room) => reply::room_changed(room, count, None),
+    let change = match key {
+        StreamKey::Inbox(user) => Reply::UserChanged {
+            user,
+            online: count > 0,
+        },
+        StreamKey::Room(room) => Reply::RoomChanged {
+            room,
+            count,
+            who: None,
+        },
     };
+    let mut encoded = Encoded::default();
     for session in watchers {
-        session.push_text(&text);
+        session.tell_as(&mut encoded, || change);
     }
 }

@@ -58,20 +58,17 @@ where
     Ok(())
 }
 
-/// Ends a connection that never becomes a session: one text, one Close frame, and TCP after the
-/// client's Close or two seconds.
+/// Ends a connection that never becomes a session: one reply's frame, one Close frame,
+/// and TCP after the client's Close or two seconds.
 pub(super) async fn say_goodbye(
     mut socket: TcpStream,
     limits: &FrameLimits,
-    text: &[u8],
+    reply: &[u8],
     code: CloseCode,
     reason: &str,
 ) {
-    let frames = [
-        frame::encode::text(text),
-        frame::encode::close(Some(code.number()), reason),
-    ]
-    .concat();
+    let close = frame::encode::close(Some(code.number()), reason);
+    let frames = [reply, &close].concat();
     let goodbye = async {
         socket.write_all(&frames).await?;
         socket.flush().await?;

@@ -21,7 +21,7 @@ use crate::config::RedirectLocation;
 use crate::core::handshake::query::Query;
 use crate::core::handshake::redirect::RedirectMode;
 use crate::core::handshake::{self, Head, Rejection, origin, redirect};
-use crate::core::protocol::reply;
+use crate::core::protocol::{Reason, Reply};
 use crate::dispatch::{Protocol, Session, SessionConfig};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::Program;
@@ -38,9 +38,9 @@ type Body = Full<Bytes>;
 /// A handshake that was answered with 101: what the connection becomes.
 enum Accepted {
     Session(SessionConfig),
-    /// Nothing but these frames and a Close frame.
+    /// Nothing but this frame and a Close frame.
     Goodbye {
-        text: Vec<u8>,
+        reply: Bytes,
         code: CloseCode,
         reason: &'static str,
     },
@@ -81,8 +81,12 @@ async fn run(
                 .instrument(span)
                 .await;
         }
-        Accepted::Goodbye { text, code, reason } => {
-            close::say_goodbye(stream, &server.frames, &text, code, reason).await;
+        Accepted::Goodbye {
+            reply,
+            code,
+            reason,
+        } => {
+            close::say_goodbye(stream, &server.frames, &reply, code, reason).await;
         }
     }
 }
@@ -179,15 +183,16 @@ impl Answer<'_> {
         let upgrade = handshake::check_upgrade(head)?;
         let query = Query::parse(head.query())?;
         let mode = redirect::mode(query.redirect, head.headers);
+        let encoding = upgrade.encoding();
+        let error = |code, message| Reply::Error { code, message }.frame(encoding);
         let switched = |promised| {
             let response = switching(&upgrade.accept, upgrade.subprotocol);
             Ok((response, Some(promised)))
         };
         if let Err(refused) = self.check_origin(head) {
             if mode == RedirectMode::Frame && query.redirect.is_some() {
-                let code = ErrorCode::NotAllowed;
                 return switched(Accepted::Goodbye {
-                    text: reply::error(code, &refused.message),
+                    reply: error(ErrorCode::NotAllowed, &refused.message),
                     code: CloseCode::NotAllowed,
                     reason: "origin not allowed",
                 });
@@ -197,7 +202,7 @@ impl Answer<'_> {
         let Some(user) = query.user.clone() else {
             if mode == RedirectMode::Frame {
                 return switched(Accepted::Goodbye {
-                    text: reply::error(ErrorCode::NotAllowed, NO_USER),
+                    reply: error(ErrorCode::NotAllowed, NO_USER),
                     code: CloseCode::Unauthorized,
                     reason: "no user",
                 });
@@ -211,8 +216,13 @@ impl Answer<'_> {
         ) {
             self.server.dispatch.counters().redirects.add();
             return if mode == RedirectMode::Frame {
+                let redirect = Reply::Redirect {
+                    url: &url,
+                    reason: Reason::NotOwner,
+                    after_ms: None,
+                };
                 switched(Accepted::Goodbye {
-                    text: reply::redirect(&url, reply::Reason::NotOwner, None),
+                    reply: redirect.frame(encoding),
                     code: CloseCode::Redirect,
                     reason: "not the owner",
                 })
@@ -234,7 +244,7 @@ impl Answer<'_> {
         if let Some(reason) = not_serving {
             return if mode == RedirectMode::Frame {
                 switched(Accepted::Goodbye {
-                    text: reply::error(ErrorCode::Unreachable, reason),
+                    reply: error(ErrorCode::Unreachable, reason),
                     code: CloseCode::TryLater,
                     reason,
                 })
@@ -250,7 +260,7 @@ impl Answer<'_> {
             protocol: if raw {
                 Protocol::Raw
             } else {
-                Protocol::Json(Arc::clone(&self.server.greeting))
+                Protocol::of(encoding, Arc::clone(&self.server.greeting))
             },
             may_move: mode != RedirectMode::Never,
             outbound_bytes_max: self.server.config.limits.outbound_bytes_max,

@@ -23,20 +23,17 @@ use super::Server;
 use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
-use crate::core::protocol::RequestLimits;
-use crate::core::protocol::reply;
-use crate::core::protocol::request::{self, Refusal, Request};
+use crate::core::protocol::{Encoding, Refusal, Reply, Request, RequestLimits, binary, parse};
 use crate::dispatch::{FEED_BYTES, Session, Taken, WATCHED_MAX};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Connection, Message};
 use crate::id::StreamKey;
+use crate::proto::ClientMessage;
 
 /// While more than this waits to be written to a client, nothing is read from it.
 const BACKPRESSURE_BYTES: usize = 64 * 1024;
 /// How long a Close frame may wait behind what the client does not read.
 const CLOSE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a client with texts is told of anything else.
-const NO_BINARY: &str = "this protocol has no binary messages";
 /// After so many messages in a row that are not the protocol's, the session is closed.
 const STRANGE_MAX: u8 = 10;
 
@@ -65,6 +62,12 @@ pub(super) async fn run<S>(
 
 /// Frames that one write takes at most.
 const WRITE_FRAMES: usize = 64;
+
+/// A message of a client, decoded as far as its protocol needs that.
+pub(super) enum Decoded<'m> {
+    Json(&'m str),
+    Proto(Box<ClientMessage>),
+}
 
 struct Pump<'a, S> {
     server: &'a Server,
@@ -276,11 +279,11 @@ where
                 Event::Text(text) if self.connection.is_some() => {
                     Box::pin(self.hand_over(Message::Text(text))).await;
                 }
-                Event::Text(text) => self.take_text(&text),
+                Event::Text(text) => self.take(Encoding::Json, &text),
                 Event::Binary(bytes) if self.connection.is_some() => {
                     Box::pin(self.hand_over(Message::Binary(bytes))).await;
                 }
-                Event::Binary(_) => self.strange(NO_BINARY),
+                Event::Binary(bytes) => self.take(Encoding::Proto, &bytes),
                 Event::Ping(payload) => {
                     self.session.push(frame::encode::pong(&payload));
                 }
@@ -293,34 +296,61 @@ where
         None
     }
 
-    fn take_text(&mut self, text: &[u8]) {
-        if let Some(request) = self.read_text(text) {
+    /// Takes a message of that encoding.
+    fn take(&mut self, encoding: Encoding, message: &Bytes) {
+        if let Some(decoded) = self.decode(encoding, message)
+            && let Some(request) = self.read(&decoded)
+        {
             self.take_request(request);
         }
     }
 
-    /// The request in a text; one that is none is answered.
-    fn read_text<'t>(&mut self, text: &'t [u8]) -> Option<Request<'t>> {
-        let text = std::str::from_utf8(text).unwrap_or_default();
+    /// A message of that encoding, decoded; one that cannot be is answered.
+    fn decode<'m>(&mut self, encoding: Encoding, message: &'m Bytes) -> Option<Decoded<'m>> {
+        let strange = |message: &str| Refusal::NotTheProtocol {
+            message: message.to_owned(),
+        };
+        let decoded = match (encoding, self.session.encoding()) {
+            (Encoding::Json, Some(Encoding::Json)) => Ok(Decoded::Json(
+                std::str::from_utf8(message).unwrap_or_default(),
+            )),
+            (Encoding::Proto, Some(Encoding::Proto)) => {
+                binary::decode(message).map(|message| Decoded::Proto(Box::new(message)))
+            }
+            (Encoding::Json, _) => Err(strange("this protocol has no text messages")),
+            (Encoding::Proto, _) => Err(strange("this protocol has no binary messages")),
+        };
+        decoded.map_err(|refusal| self.refuse(&refusal)).ok()
+    }
+
+    /// The request in a message; one that is none is answered.
+    fn read<'m>(&mut self, decoded: &'m Decoded<'_>) -> Option<Request<'m>> {
         let limits = RequestLimits {
             presence_users_max: self.server.config.limits.presence_users_max,
             rooms_max: self.server.config.room.per_session_max,
         };
-        let refusal = match request::parse(text, &limits) {
+        let request = match decoded {
+            Decoded::Json(text) => parse(text, &limits),
+            Decoded::Proto(message) => binary::request(message, &limits),
+        };
+        match request {
             Ok(request) => {
                 self.strange = 0;
-                return Some(request);
+                Some(request)
             }
-            Err(refusal) => refusal,
-        };
-        match &refusal {
-            Refusal::NotTheProtocol { message } => self.strange(message),
-            Refusal::Failed { .. } | Refusal::Error { .. } => {
-                self.strange = 0;
-                self.session.push_text(&reply::refusal(&refusal));
+            Err(refusal) => {
+                self.refuse(&refusal);
+                None
             }
         }
-        None
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) {
+        self.session.tell(&Reply::from(refusal));
+        match refusal {
+            Refusal::NotTheProtocol { .. } => self.strange(),
+            Refusal::Failed { .. } | Refusal::Error { .. } => self.strange = 0,
+        }
     }
 
     fn take_request(&self, request: Request<'_>) {
@@ -356,7 +386,7 @@ where
                 }
             }
             Request::Ping { id } => {
-                self.session.push_text(&reply::pong(id.as_deref()));
+                self.session.tell(&Reply::Pong { id: id.as_deref() });
             }
         }
     }
@@ -374,17 +404,17 @@ where
         let keys: Vec<_> = keys.into_iter().collect();
         let may = self.server.dispatch.watch(self.session, &keys, wanted);
         if !may {
-            let message = format!("changes of at most {WATCHED_MAX} users and rooms");
-            let code = ErrorCode::NotAllowed;
-            self.session.push_text(&reply::failed(id, code, &message));
+            self.session.tell(&Reply::Failed {
+                id,
+                code: ErrorCode::NotAllowed,
+                message: &format!("changes of at most {WATCHED_MAX} users and rooms"),
+            });
         }
         may
     }
 
-    fn strange(&mut self, message: &str) {
+    fn strange(&mut self) {
         self.strange += 1;
-        let error = reply::error(ErrorCode::BadRequest, message);
-        self.session.push_text(&error);
         if self.strange >= STRANGE_MAX {
             let reason = "ten messages in a row that are not the protocol's";
             self.session

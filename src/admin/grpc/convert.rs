@@ -7,7 +7,7 @@ use crate::core::api::order::{Item, Refused, too_large};
 use crate::core::api::route::{ROOM_USERS_MAX, RoomQuery};
 use crate::core::peer::UserSession;
 use crate::core::protocol::request::{REQUEST_ID_BYTES_MAX, check_promise};
-use crate::core::protocol::{Qos, Receipt, Send};
+use crate::core::protocol::{Qos, Receipt, Send, binary};
 use crate::core::protocol::{Recipient, check_body};
 use crate::core::roster::RosterPage;
 use crate::error::ErrorCode;
@@ -73,28 +73,8 @@ fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
     })
 }
 
-pub(super) fn receipt_to_wire(id: Option<String>, receipt: Receipt) -> api::Receipt {
-    let status = |status: api::Status| api::Receipt {
-        id: id.unwrap_or_default(),
-        status: status.into(),
-        ..Default::default()
-    };
-    match receipt {
-        Receipt::Sent => status(api::Status::Sent),
-        Receipt::Accepted { copies, duplicate } => api::Receipt {
-            copies: u32::from(copies),
-            duplicate,
-            ..status(api::Status::Accepted)
-        },
-        Receipt::Failed { code, message } => api::Receipt {
-            error: Some(api::Error {
-                code: code.as_str().to_owned(),
-                message: message.into_owned(),
-                retry: code.retry(),
-            }),
-            ..status(api::Status::Failed)
-        },
-    }
+pub(super) fn receipt_to_wire(id: Option<&str>, receipt: &Receipt) -> api::Receipt {
+    binary::receipt(id, receipt)
 }
 
 /// Which part of which room; without a `limit` as much as there may be.
@@ -244,13 +224,13 @@ mod tests {
             copies: 2,
             duplicate: true,
         };
-        let wire = receipt_to_wire(Some("o1".into()), accepted);
+        let wire = receipt_to_wire(Some("o1"), &accepted);
         assert_eq!(
             (wire.id.as_str(), wire.status()),
             ("o1", api::Status::Accepted)
         );
         assert_eq!((wire.copies, wire.duplicate, wire.error), (2, true, None));
-        let wire = receipt_to_wire(None, ErrorCode::Offline.into());
+        let wire = receipt_to_wire(None, &ErrorCode::Offline.into());
         assert_eq!((wire.id.as_str(), wire.status()), ("", api::Status::Failed));
         let error = wire.error.unwrap();
         assert_eq!((error.code.as_str(), error.retry), ("offline", true));

@@ -99,7 +99,7 @@ impl Api for ApiService {
         let message = request.into_inner();
         let sent = self.0.send_one(item_of(&message, self.0.message_bytes_max));
         let (id, receipt) = sent.wait().await;
-        Ok(Response::new(receipt_to_wire(id, receipt)))
+        Ok(Response::new(receipt_to_wire(id.as_deref(), &receipt)))
     }
 
     async fn send_batch(
@@ -116,7 +116,9 @@ impl Api for ApiService {
         let items = items.map(|message| item_of(message, self.0.message_bytes_max));
         let receipts = wait_for_all(self.0.send_all(items)).await.into_iter();
         Ok(Response::new(api::SendBatchResponse {
-            receipts: receipts.map(|(id, of)| receipt_to_wire(id, of)).collect(),
+            receipts: receipts
+                .map(|(id, of)| receipt_to_wire(id.as_deref(), &of))
+                .collect(),
         }))
     }
 

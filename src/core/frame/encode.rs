@@ -24,6 +24,14 @@ pub fn binary(payload: &[u8]) -> Bytes {
     frame(OpCode::Binary, &[payload])
 }
 
+/// A binary message of `length` bytes, which `fill` appends.
+///
+/// # Panics
+/// When it appends more or less.
+pub fn binary_with(length: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    frame_with(OpCode::Binary, length, fill)
+}
+
 /// A ping.
 ///
 /// # Panics
@@ -88,7 +96,15 @@ fn control(opcode: OpCode, parts: &[&[u8]]) -> Bytes {
 }
 
 fn frame(opcode: OpCode, parts: &[&[u8]]) -> Bytes {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let length = parts.iter().map(|part| part.len()).sum();
+    frame_with(opcode, length, |bytes| {
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+    })
+}
+
+fn frame_with(opcode: OpCode, length: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let head_bytes = match length {
         0..126 => 2,
         126..65536 => 4,
@@ -98,9 +114,12 @@ fn frame(opcode: OpCode, parts: &[&[u8]]) -> Bytes {
     // the header is written in front of it.
     let mut bytes = Vec::with_capacity(head_bytes + length);
     bytes.resize(head_bytes, 0);
-    for part in parts {
-        bytes.extend_from_slice(part);
-    }
+    fill(&mut bytes);
+    assert_eq!(
+        bytes.len(),
+        head_bytes + length,
+        "the payload has the length that was told"
+    );
     let (head, payload) = bytes.split_at_mut(head_bytes);
     let written = Frame::new(true, opcode, None, Payload::Borrowed(payload)).fmt_head(head);
     assert_eq!(
@@ -119,6 +138,7 @@ mod tests {
     fn frames_are_final_unmasked_and_have_the_shortest_length() {
         assert_eq!(text(b"hi")[..], *b"\x81\x02hi");
         assert_eq!(binary(b"")[..], *b"\x82\x00");
+        assert_eq!(binary_with(2, |out| out.extend(b"hi")), binary(b"hi"));
         assert_eq!(ping(b"p")[..], *b"\x89\x01p");
         assert_eq!(pong(&[7; 125])[..2], *b"\x8a\x7d");
         for (length, head) in [

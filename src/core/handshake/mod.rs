@@ -19,12 +19,16 @@ use hyper::header::{
 };
 use sha1::{Digest, Sha1};
 
+use crate::core::protocol::Encoding;
+
 pub use origin::Origin;
 pub use query::{BadQuery, Query};
 pub use redirect::RedirectMode;
 
 /// The subprotocol of JSON text messages, which is also spoken when none is asked for.
 pub const SUBPROTOCOL_JSON: &str = "ringpost.v1.json";
+/// The subprotocol of binary messages.
+pub const SUBPROTOCOL_PROTO: &str = "ringpost.v1.proto";
 
 /// RFC 6455, section 1.3: what is appended to the key before it is hashed.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -87,6 +91,17 @@ pub struct Upgrade {
     pub accept: String,
     /// The value of `Sec-WebSocket-Protocol`; `None`: the field is left out, JSON is spoken.
     pub subprotocol: Option<&'static str>,
+}
+
+impl Upgrade {
+    /// What is spoken.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        match self.subprotocol {
+            Some(SUBPROTOCOL_PROTO) => Encoding::Proto,
+            _ => Encoding::Json,
+        }
+    }
 }
 
 /// A request that is answered with a status instead of 101.
@@ -163,10 +178,15 @@ pub fn check_upgrade(head: &Head<'_>) -> Result<Upgrade, Rejection> {
             "Sec-WebSocket-Key must be there once, 16 bytes in base64",
         )
     })?;
-    let json = tokens(head.headers, &SEC_WEBSOCKET_PROTOCOL).any(|name| name == SUBPROTOCOL_JSON);
+    // The client's order is its preference: RFC 6455, section 4.1.
+    let ours = |name| {
+        [SUBPROTOCOL_JSON, SUBPROTOCOL_PROTO]
+            .into_iter()
+            .find(|our| *our == name)
+    };
     Ok(Upgrade {
         accept: accept(key),
-        subprotocol: json.then_some(SUBPROTOCOL_JSON),
+        subprotocol: tokens(head.headers, &SEC_WEBSOCKET_PROTOCOL).find_map(ours),
     })
 }
 

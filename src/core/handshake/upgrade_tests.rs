@@ -124,26 +124,29 @@ fn other_methods_and_http_1_0_are_refused_however_good_the_rest() {
 }
 
 #[test]
-fn only_our_own_subprotocol_is_ever_named() {
+fn the_first_subprotocol_of_ours_is_named_and_no_other() {
+    let (json, proto) = (Some(SUBPROTOCOL_JSON), Some(SUBPROTOCOL_PROTO));
     for (offered, named) in [
-        (&["ringpost.v1.json"][..], true),
-        (&["chat, ringpost.v1.json"], true),
-        (&["ringpost.bearer.secret", "ringpost.v1.json"], true),
-        (&["ringpost.v1.proto"], false),
-        (&["Ringpost.V1.Json"], false),
-        (&["ringpost.bearer.secret"], false),
-        (&[""], false),
+        (&["ringpost.v1.json"][..], json),
+        (&["chat, ringpost.v1.json"], json),
+        (&["ringpost.bearer.secret", "ringpost.v1.json"], json),
+        (&["ringpost.v1.proto"], proto),
+        (&["chat", "ringpost.v1.proto, ringpost.v1.json"], proto),
+        (&["ringpost.v1.json, ringpost.v1.proto"], json),
+        (&["ringpost.v1.json", "ringpost.v1.proto"], json),
+        (&["Ringpost.V1.Json"], None),
+        (&["ringpost.v2.proto"], None),
+        (&["ringpost.bearer.secret"], None),
+        (&[""], None),
     ] {
         let with: Vec<_> = offered
             .iter()
             .map(|o| ("sec-websocket-protocol", *o))
             .collect();
         let upgrade = check(&[], &with).unwrap();
-        assert_eq!(
-            upgrade.subprotocol,
-            named.then_some(SUBPROTOCOL_JSON),
-            "{offered:?}"
-        );
+        assert_eq!(upgrade.subprotocol, named, "{offered:?}");
+        let binary = upgrade.encoding() == Encoding::Proto;
+        assert_eq!(binary, named == proto, "{offered:?}");
     }
 }
 

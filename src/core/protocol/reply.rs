@@ -1,4 +1,4 @@
-//! What a node tells a client: each reply one compact JSON text, `type` first, the fields in the
+//! What a node tells a client, in JSON: each reply one compact text, `type` first, the fields in the
 //! order of the protocol's documentation.
 
 use std::borrow::Cow;
@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io::Write as _;
 
-use super::request::Refusal;
 use crate::core::roster::RosterPage;
 use crate::core::stream::Position;
 use crate::error::ErrorCode;
@@ -331,11 +330,15 @@ pub fn error(code: ErrorCode, message: &str) -> Vec<u8> {
 /// `error`, to the members of a room: messages of it may be missing.
 #[must_use]
 pub fn room_gap(room: &RoomName) -> Vec<u8> {
-    let message = format!("messages of the room {room} may be missing");
     Object::of_type("error")
-        .fault(ErrorCode::Unknown, &message)
+        .fault(ErrorCode::Unknown, &gap_message(room))
         .text("room", room.as_str())
         .end()
+}
+
+/// What is said to humans of a gap in a room.
+pub(super) fn gap_message(room: &RoomName) -> String {
+    format!("messages of the room {room} may be missing")
 }
 
 /// `pong`, with the ping's id.
@@ -345,16 +348,6 @@ pub fn pong(id: Option<&str>) -> Vec<u8> {
     match id {
         Some(id) => object.text("id", id).end(),
         None => object.end(),
-    }
-}
-
-/// The one answer to a request that is not acted on.
-#[must_use]
-pub fn refusal(refusal: &Refusal) -> Vec<u8> {
-    match refusal {
-        Refusal::NotTheProtocol { message } => error(ErrorCode::BadRequest, message),
-        Refusal::Failed { id, code, message } => failed(id, *code, message),
-        Refusal::Error { code, message } => error(*code, message),
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::core::protocol::{Request, RequestLimits, parse};
+use crate::core::protocol::{Reply, Request, RequestLimits, parse};
 use crate::core::stream::Epoch;
 use crate::id::Generation;
 
@@ -168,7 +168,7 @@ fn a_refusal_is_answered_once_by_name_where_there_is_one() {
             r#"{"type":"receipt","id":"j","status":"failed","error":{"code":"bad_request""#,
         ),
     ] {
-        let answer = refusal(&parse(request, &LIMITS).unwrap_err());
+        let answer = Reply::from(&parse(request, &LIMITS).unwrap_err()).json();
         assert!(text(&answer).starts_with(expected), "{answer:?}");
     }
 }

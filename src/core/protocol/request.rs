@@ -163,7 +163,7 @@ impl Qos {
     }
 }
 
-/// A request that is not acted on; [`super::reply::refusal`] makes the answer. The connection stays
+/// A request that is not acted on; a [`Reply`](super::Reply) of it is the answer. The connection stays
 /// open in each case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -221,7 +221,7 @@ pub fn parse_of_backend(text: &str) -> Result<(UserId, Send<'_>), Refusal> {
     read().map_err(|fault| refuse(id.clone(), fault))
 }
 
-fn not_the_protocol(message: &str) -> Refusal {
+pub(super) fn not_the_protocol(message: &str) -> Refusal {
     Refusal::NotTheProtocol {
         message: message.to_owned(),
     }
@@ -240,7 +240,7 @@ fn id_of<'a>(fields: &Fields<'a>) -> Option<Cow<'a, str>> {
     (fields.id.filter(|_| fields.repeated != Some("id"))).and_then(usable_id)
 }
 
-fn refuse(id: Option<Cow<'_, str>>, (code, message): Fault) -> Refusal {
+pub(super) fn refuse(id: Option<Cow<'_, str>>, (code, message): Fault) -> Refusal {
     match id {
         Some(id) => Refusal::Failed {
             id: id.into_owned(),
@@ -257,7 +257,7 @@ pub(super) fn bad(message: impl Into<String>) -> Fault {
     (ErrorCode::BadRequest, message.into())
 }
 
-fn unsupported(what: &str) -> Fault {
+pub(super) fn unsupported(what: &str) -> Fault {
     (
         ErrorCode::Unsupported,
         format!("this server does not support {what}"),
@@ -296,7 +296,7 @@ fn refuse_repeated(fields: &Fields<'_>) -> Result<(), Fault> {
     }
 }
 
-fn named<'a>(id: Option<&Cow<'a, str>>) -> Result<Cow<'a, str>, Fault> {
+pub(super) fn named<'a>(id: Option<&Cow<'a, str>>) -> Result<Cow<'a, str>, Fault> {
     let rule = || format!("`id` must be a string of 1 to {REQUEST_ID_BYTES_MAX} bytes");
     id.cloned().ok_or_else(|| bad(rule()))
 }
@@ -366,13 +366,18 @@ fn ack<'a>(fields: &Fields<'_>) -> Result<Request<'a>, Fault> {
 
 /// A position that a client gives.
 pub(super) fn position(epoch: Option<&str>, offset: Option<&str>) -> Result<Resume, Fault> {
-    let rule = "`epoch` must be a string of 1 to 64 of A-Z a-z 0-9 _ -";
-    let epoch = epoch.and_then(text_of).filter(|epoch| is_epoch(epoch));
-    let epoch = epoch.ok_or_else(|| bad(rule))?;
     let offset = offset.and_then(|raw| raw.parse().ok());
+    resume(epoch.and_then(text_of).as_deref(), offset)
+}
+
+/// As [`position`], of what is no JSON.
+pub(super) fn resume(epoch: Option<&str>, offset: Option<u64>) -> Result<Resume, Fault> {
+    let rule = "`epoch` must be a string of 1 to 64 of A-Z a-z 0-9 _ -";
+    let epoch = epoch.filter(|epoch| is_epoch(epoch));
+    let epoch = epoch.ok_or_else(|| bad(rule))?;
     let offset = offset.filter(|&offset| offset < OFFSET_END);
     let offset = offset.ok_or_else(|| bad("`offset` must be a whole number below 2^53"))?;
-    Ok(Resume::given(&epoch, offset))
+    Ok(Resume::given(epoch, offset))
 }
 
 fn presence<'a>(
@@ -427,7 +432,12 @@ fn flag(name: &str, raw: Option<&str>) -> Result<bool, Fault> {
 }
 
 fn usable_id(raw: &str) -> Option<Cow<'_, str>> {
-    text_of(raw).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
+    text_of(raw).and_then(usable)
+}
+
+/// The id, if it can name a reply.
+pub(super) fn usable(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    Some(id).filter(|id| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()))
 }
 
 #[cfg(test)]

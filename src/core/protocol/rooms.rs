@@ -63,36 +63,39 @@ pub(super) fn join<'a>(
     let Some(list) = fields.rooms else {
         let since = fields.since.map(since).transpose()?;
         let room = room_of(fields)?;
-        let rooms = vec![JoinRoom { room, since }];
-        return Ok(Join {
-            id,
-            rooms,
-            single: true,
-        });
+        return Join::new(id, vec![JoinRoom { room, since }], true);
     };
-    if fields.room.is_some() || fields.since.is_some() {
+    let alone = fields.room.is_none() && fields.since.is_none();
+    let list: Vec<&RawValue> =
+        serde_json::from_str(list).map_err(|_| bad("`rooms` must be a list"))?;
+    check_list(alone, list.len(), rooms_max)?;
+    let rooms = list.into_iter().map(|raw| room_to_join(raw.get()));
+    Join::new(id, rooms.collect::<Result<_, _>>()?, false)
+}
+
+/// A list of rooms, which must be `alone`, has so many.
+pub(super) fn check_list(alone: bool, rooms: usize, rooms_max: usize) -> Result<(), Fault> {
+    if !alone {
         return Err(bad(
             "`rooms` stands alone: each room in it has its own `since`",
         ));
     }
-    let list: Vec<&RawValue> =
-        serde_json::from_str(list).map_err(|_| bad("`rooms` must be a list"))?;
-    if list.len() > rooms_max {
+    if rooms > rooms_max {
         let message = format!("at most {rooms_max} rooms in one request");
         return Err((ErrorCode::TooLarge, message));
     }
-    let rooms = list.into_iter().map(|raw| room_to_join(raw.get()));
-    let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
-    let mut names: Vec<_> = rooms.iter().map(|join| &join.room).collect();
-    names.sort();
-    if rooms.is_empty() || names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(bad("`rooms` must name one room at least, and each once"));
+    Ok(())
+}
+
+impl<'a> Join<'a> {
+    pub(super) fn new(id: Cow<'a, str>, rooms: Vec<JoinRoom>, single: bool) -> Result<Self, Fault> {
+        let mut names: Vec<_> = rooms.iter().map(|join| &join.room).collect();
+        names.sort();
+        if rooms.is_empty() || names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(bad("`rooms` must name one room at least, and each once"));
+        }
+        Ok(Self { id, rooms, single })
     }
-    Ok(Join {
-        id,
-        rooms,
-        single: false,
-    })
 }
 
 fn room_to_join(raw: &str) -> Result<JoinRoom, Fault> {

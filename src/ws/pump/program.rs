@@ -10,11 +10,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{NO_BINARY, Pump};
-use crate::core::protocol::reply;
-use crate::core::protocol::request::{Join, Request, Send};
+use super::Pump;
+use crate::core::protocol::{Encoding, Join, Receipt, Reply, Request, Send};
 use crate::error::CloseCode;
 use crate::handler::{
     Connection, Handler, Incoming, Message, Program, RawSession, Session, SessionError, Verdict,
@@ -87,17 +87,23 @@ where
                 let call = handler.on_message(&session, message);
                 self.call("on_message", call).await;
             }
-            (Some((Program::Requests(handler), connection)), Message::Text(text)) => {
+            (Some((Program::Requests(handler), connection)), message) => {
                 let session = Session::new(connection);
-                let Some(request) = self.read_text(&text) else {
+                let (encoding, message) = encoded(message);
+                let Some(decoded) = self.decode(encoding, &message) else {
+                    return;
+                };
+                let Some(request) = self.read(&decoded) else {
                     return;
                 };
                 if let Some(request) = self.judge(&**handler, &session, request).await {
                     self.take_request(request);
                 }
             }
-            (_, Message::Binary(_)) => self.strange(NO_BINARY),
-            (None, Message::Text(text)) => self.take_text(&text),
+            (None, message) => {
+                let (encoding, message) = encoded(message);
+                self.take(encoding, &message);
+            }
         }
     }
 
@@ -130,11 +136,17 @@ where
                 self.server.dispatch.send_rewritten(self.session, send);
             }
             Verdict::Refuse(refusal) => {
-                let failed = reply::failed(&send.id, refusal.code, &refusal.message);
-                self.session.push_text(&failed);
+                self.session.tell(&Reply::Failed {
+                    id: &send.id,
+                    code: refusal.code,
+                    message: &refusal.message,
+                });
             }
             Verdict::Taken => {
-                self.session.push_text(&reply::sent(&send.id));
+                self.session.tell(&Reply::Receipt {
+                    id: &send.id,
+                    receipt: &Receipt::Sent,
+                });
             }
         }
         None
@@ -157,8 +169,11 @@ where
         if let (Some(Some(refusal)), true) =
             (refusals.first(), refusals.iter().all(Option::is_some))
         {
-            let failed = reply::failed(&join.id, refusal.code, &refusal.message);
-            self.session.push_text(&failed);
+            self.session.tell(&Reply::Failed {
+                id: &join.id,
+                code: refusal.code,
+                message: &refusal.message,
+            });
             return None;
         }
         let refused: Vec<_> = refusals
@@ -211,4 +226,11 @@ pub(super) fn connection(
 ) -> Option<Connection> {
     let new = || Connection::new(Arc::clone(session), server.handle.clone(), remote);
     server.program.is_some().then(new)
+}
+
+fn encoded(message: Message) -> (Encoding, Bytes) {
+    match message {
+        Message::Text(text) => (Encoding::Json, text),
+        Message::Binary(bytes) => (Encoding::Proto, bytes),
+    }
 }
