@@ -1,24 +1,20 @@
 //! What comes out of a stream, on its way to the sessions of its user: here, or guests elsewhere.
 
-use std::time::Duration;
-
 use super::rooms::{LocalRooms, hand_entry};
 use super::shard::{Shard, Subscriber};
-use super::{Dispatch, Origin, Session, Topology};
-use crate::core::directory::{Directory, Guest, Home, Local, Progress};
+use super::{Dispatch, Session, Topology};
+use crate::core::directory::{Home, Local};
 use crate::core::feed::Feed;
-use crate::core::peer::{Answer, Delivery, Outcome, Request};
+use crate::core::peer::Request;
 use crate::core::protocol::{self, Encoded, Reply};
-use crate::core::stream::{
-    Context, Log, Message, Position, Resume, Resumed, SnapshotEntry, Subscription,
-};
+use crate::core::stream::{Context, Log, Message, Position, Resume, Subscription};
 use crate::error::CloseCode;
-use crate::id::{NodeId, SessionId, StreamKey};
+use crate::id::StreamKey;
 
 /// What is queued for a session at most before its stream waits for it to read.
 pub const FEED_BYTES: usize = 64 * 1024;
 /// Entries of one delivery to a guest, in bytes.
-const DELIVERY_BYTES: usize = 64 * 1024;
+pub(super) const DELIVERY_BYTES: usize = 64 * 1024;
 
 impl Dispatch {
     /// A session's client has everything up to a position.
@@ -168,66 +164,6 @@ impl Dispatch {
         }
     }
 
-    /// The next delivery to a guest, unless one is on its way. Says whether that worked out.
-    fn feed_guest(
-        &self,
-        guest: &mut Guest,
-        (log, visible): (&Log, u64),
-        topology: &Topology,
-        key: &StreamKey,
-        now: Duration,
-    ) -> bool {
-        let Some(progress) = &mut guest.progress else {
-            return true;
-        };
-        let (Some(feed), false) = (&mut progress.feed, progress.in_flight) else {
-            return true;
-        };
-        let epoch = log.tip().epoch;
-        if feed.has_gap(log) {
-            // Its node sees that something is missing, and registers the session anew, which
-            // then hears of it.
-            feed.advance(log.floor() - 1);
-            progress.confirmed = Position {
-                epoch,
-                offset: feed.cursor(),
-            };
-        }
-        let batch = feed.next(log, visible, DELIVERY_BYTES);
-        let Some(last) = batch.last().map(|entry| entry.offset) else {
-            return true;
-        };
-        let position = Position {
-            epoch,
-            offset: last,
-        };
-        let delivery = Delivery {
-            key: key.clone(),
-            session: guest.session,
-            nonce: guest.nonce,
-            after: progress.confirmed,
-            position,
-            entries: (batch.into_iter())
-                .map(|entry| SnapshotEntry::new(now, entry))
-                .collect(),
-        };
-        let origin = Origin::Delivery {
-            key: key.clone(),
-            session: guest.session,
-            nonce: guest.nonce,
-            position,
-        };
-        let link = topology
-            .link(&guest.node)
-            .filter(|link| link.is_connected());
-        progress.in_flight = link.is_some_and(|link| {
-            let deadline = self.clock.now() + self.config.copy_timeout;
-            link.push(Request::Deliver(delivery), Some(origin), deadline)
-                .is_ok()
-        });
-        progress.in_flight
-    }
-
     /// What every node with members has is history.
     fn settle_history(shard: &mut Shard, ctx: &Context<'_>, key: &StreamKey, visible: u64) {
         let (locals, guests) = shard.directory.all_of(key);
@@ -309,202 +245,6 @@ impl Dispatch {
         }
     }
 
-    /// A session of another node, whose user this node may own.
-    pub(super) fn register_guest(
-        &self,
-        peer: &NodeId,
-        key: &StreamKey,
-        (session, nonce): (SessionId, u64),
-        (since_ms, new): (u64, bool),
-        resume: Option<Resume>,
-    ) -> (Outcome, Answer) {
-        self.with_shard(key, |shard, ctx, topology| {
-            if !ctx.is_mine(key) {
-                return (Outcome::NotOwner, Answer::None);
-            }
-            let same = |guest: &Guest| guest.session == session && guest.node == *peer;
-            let counts = new && !key.is_room() && !shard.directory.all_of(key).1.iter().any(same);
-            if counts && !ctx.may_serve(key) {
-                return (Outcome::Busy, Answer::None);
-            }
-            if counts && !self.has_place(shard, topology, key) {
-                return (Outcome::TooMany, Answer::None);
-            }
-            let guest = |progress| Guest {
-                node: peer.clone(),
-                session,
-                nonce,
-                since_ms,
-                progress,
-            };
-            let Some(resume) = resume else {
-                shard.directory.register(key, guest(None));
-                return (Outcome::Done, Answer::None);
-            };
-            let resumed: Box<Resumed> = match shard.streams.subscribe(ctx, key, resume) {
-                Subscription::From(resumed) => resumed,
-                Subscription::Busy => return (Outcome::Busy, Answer::None),
-                Subscription::NotOwner => return (Outcome::NotOwner, Answer::None),
-            };
-            let log = shard.streams.shown(key).map(|(log, _)| log);
-            let progress = Progress {
-                feed: Some(Feed::new(&resumed, log)),
-                confirmed: resumed.position,
-                in_flight: false,
-            };
-            shard.directory.register(key, guest(Some(progress)));
-            // On the next tick, when its node has this answer.
-            shard.hungry.insert(key.clone());
-            let answer = Answer::Registered {
-                position: resumed.position,
-                recovered: resumed.recovered,
-            };
-            (Outcome::Done, answer)
-        })
-    }
-
-    /// The owner has answered a registration.
-    pub(super) fn registration_answered(
-        &self,
-        key: &StreamKey,
-        (session, nonce): (SessionId, u64),
-        by: Option<&NodeId>,
-        outcome: Outcome,
-        answer: &Answer,
-    ) {
-        self.with_shard(key, |shard, ctx, topology| {
-            if outcome == Outcome::TooMany {
-                let locals = shard.directory.locals_mut(key).iter();
-                let mut refused = locals.filter(|local| local.id == session);
-                if let Some(session) = refused.next().and_then(|l| l.handle.session()) {
-                    self.counters.sessions_over_limit.add();
-                    super::too_many_sessions(session);
-                }
-                let _ = shard.directory.close(key, session);
-                return;
-            }
-            let (Outcome::Done, Some(by)) = (outcome, by) else {
-                return shard.directory.registration_failed(key, session);
-            };
-            let Some(local) = shard.directory.registered(key, (session, nonce), by) else {
-                return;
-            };
-            match (answer, &local.handle) {
-                (
-                    Answer::Registered {
-                        position,
-                        recovered,
-                    },
-                    _,
-                ) => {
-                    if self.let_in(local, *position, *recovered) {
-                        self.room_has_gap(&shard.rooms, key);
-                    }
-                }
-                (_, Subscriber::Session(session)) => {
-                    if session.welcome(None) {
-                        self.tell_connected(session);
-                    }
-                }
-                (_, Subscriber::Members) => {}
-            }
-            if let StreamKey::Room(room) = key {
-                self.settle_room(shard, ctx, topology, room);
-            }
-        });
-    }
-
-    /// Something for a guest of this node.
-    pub(super) fn take_delivery(&self, delivery: &Delivery) -> Outcome {
-        let key = &delivery.key;
-        let mut shard = self.shard(key);
-        let guest = (shard.directory).registered_as(key, delivery.session, delivery.nonce);
-        let local = match guest {
-            Ok(local) => local,
-            Err(true) => return Outcome::Busy,
-            Err(false) => return Outcome::NotOwner,
-        };
-        let Some(at) = local.resume.and_then(Resume::position) else {
-            return Outcome::NotOwner;
-        };
-        let repeats = at.epoch == delivery.position.epoch && delivery.after.offset <= at.offset;
-        if delivery.after != at && !repeats {
-            // What is in between is not here: the session starts anew from where it is.
-            shard.directory.register_anew(key, delivery.session);
-            return Outcome::NotOwner;
-        }
-        let session = local.handle.session().cloned();
-        if (session.as_ref()).is_some_and(|session| session.outbox().bytes() > FEED_BYTES) {
-            return Outcome::Busy;
-        }
-        local.resume = Some(Resume::At(delivery.position));
-        let epoch = delivery.position.epoch;
-        for entry in &delivery.entries {
-            if at.epoch == epoch && entry.offset <= at.offset {
-                continue;
-            }
-            let offset = entry.offset;
-            let place = Position { epoch, offset };
-            let taken = match &session {
-                Some(session) => u64::from(session.tell(&kept(key, &entry.message, place))),
-                None => hand_entry(&shard.rooms, key, &entry.message, place),
-            };
-            self.counters.messages_out.add_many(taken);
-        }
-        Outcome::Done
-    }
-
-    /// A guest's node has answered a delivery.
-    pub(super) fn delivery_answered(
-        &self,
-        node: &NodeId,
-        key: &StreamKey,
-        (session, nonce): (SessionId, u64),
-        position: Position,
-        outcome: Outcome,
-    ) {
-        self.with_shard(key, |shard, ctx, topology| {
-            let same = |guest: &&mut Guest| {
-                guest.session == session && guest.nonce == nonce && guest.node == *node
-            };
-            let guest = shard.directory.guests_mut(key).iter_mut().find(same);
-            let Some(progress) = guest.and_then(|guest| guest.progress.as_mut()) else {
-                return;
-            };
-            progress.in_flight = false;
-            match outcome {
-                Outcome::Done => {
-                    progress.confirmed = position;
-                    match (&mut progress.feed, shard.streams.shown(key)) {
-                        // The log may have been taken over by another one meanwhile.
-                        (Some(feed), Some((log, _))) if log.tip().epoch != position.epoch => {
-                            *feed = Feed::new(&log.resume(Resume::At(position)), Some(log));
-                        }
-                        (Some(feed), _) => feed.advance(position.offset),
-                        (None, _) => {}
-                    }
-                    self.feed(shard, ctx, topology, key);
-                }
-                Outcome::NotOwner => shard.directory.unregister(key, node, session),
-                // Again on the next tick.
-                _ => {
-                    shard.hungry.insert(key.clone());
-                }
-            }
-        });
-    }
-
-    /// Asks again for the registrations that did not work out.
-    pub(super) fn retry_registrations(
-        &self,
-        directory: &mut Directory<Subscriber>,
-        topology: &Topology,
-    ) {
-        for registration in directory.take_unregistered() {
-            self.ask_registration(directory, topology, registration);
-        }
-    }
-
     /// Tries again what could not be delivered or subscribed.
     pub(super) fn retry_sessions(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         for key in shard.directory.take_unsubscribed() {
@@ -517,7 +257,7 @@ impl Dispatch {
 
     /// Welcomes a session, or, if it is in already, lets it go on. Says whether the members of a room
     /// have to hear that something is missing.
-    fn let_in(
+    pub(super) fn let_in(
         &self,
         local: &mut Local<Subscriber>,
         position: Position,
@@ -541,7 +281,7 @@ impl Dispatch {
 
 /// What comes next for the session is not there any more: it has to hear that, which it does when it
 /// comes back with its position.
-fn lost(session: &Session) {
+pub(super) fn lost(session: &Session) {
     session
         .outbox()
         .finish(CloseCode::Restart, "come back with your position");

@@ -2,7 +2,7 @@
 //! sender is told.
 //!
 //! The control plane publishes an immutable [`Topology`]; messages read a snapshot of it and never
-//! wait for it. What is kept by user stands in [`Directory`] shards, each under a lock of its own;
+//! wait for it. What is kept by key stands in shards, each under a lock of its own;
 //! what is under way to a peer stands in its [`PeerLink`]. No lock is held while another shard's is
 //! taken.
 
@@ -12,6 +12,7 @@ mod broadcast;
 mod clock;
 mod counters;
 mod feeding;
+mod guests;
 mod inbox;
 mod joining;
 mod outbox;
@@ -23,14 +24,16 @@ mod program;
 mod rebalance;
 mod room_report;
 mod rooms;
+mod rosters;
 mod session;
+mod sessions;
 mod shard;
 mod topology;
 mod watching;
 mod webhooks;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -57,15 +60,14 @@ use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard, Subscriber};
 use crate::config::{AtSessionLimit, RoomConfig};
 use crate::core::consent::Consents;
-use crate::core::directory::{Directory, Local, Registration};
 use crate::core::link::LinkLimits;
 use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
 use crate::core::protocol::{self, Encoded, Qos, Receipt, Recipient, Reply, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
 use crate::core::view::View;
-use crate::error::{CloseCode, ErrorCode};
-use crate::id::{Generation, NodeId, SessionId, StreamKey, UserId};
+use crate::error::ErrorCode;
+use crate::id::{Generation, NodeId, StreamKey, UserId};
 
 /// Shards of the users: enough that two threads seldom want the same one.
 const SHARDS: usize = 64;
@@ -225,163 +227,6 @@ impl Dispatch {
         usize::try_from(hash.0 % SHARDS as u64).unwrap_or_default()
     }
 
-    // ---- sessions ------------------------------------------------------------------------------
-
-    /// Lets a session in: as soon as this node serves its user, or, as a guest, once the owner knows
-    /// it.
-    pub fn open(&self, config: SessionConfig) -> Arc<Session> {
-        let resume = (config.protocol != Protocol::Raw).then_some(config.resume);
-        let id = SessionId(self.next_session.fetch_add(1, Ordering::Relaxed));
-        let session = Arc::new(Session::new(id, config));
-        self.counters.sessions_opened.add();
-        let inbox = session.inbox();
-        let since_ms = self.clock.unix_ms();
-        let at_home = self.with_shard(inbox, |shard, ctx, topology| {
-            let owner = topology.owner_elsewhere(inbox.as_str());
-            let owner = owner.map(|member| member.id.clone());
-            if owner.is_none() && !self.has_place(shard, topology, inbox) {
-                self.counters.sessions_over_limit.add();
-                too_many_sessions(&session);
-                return false;
-            }
-            let handle = Subscriber::Session(Arc::clone(&session));
-            let registration = shard
-                .directory
-                .open(inbox, (id, since_ms), handle, owner, resume);
-            let at_home = registration.is_none();
-            if let Some(registration) = registration {
-                self.ask_registration(&mut shard.directory, topology, registration);
-            } else {
-                self.subscribe(shard, ctx, topology, inbox);
-            }
-            at_home
-        });
-        if at_home && session.is_raw() {
-            self.welcome_raw(&session);
-        }
-        session
-    }
-
-    /// Whether a user of this node's may have one more session. If that takes the place of the oldest,
-    /// it is closed.
-    fn has_place(&self, shard: &mut Shard, topology: &Topology, inbox: &StreamKey) -> bool {
-        let (max, past) = self.config.sessions_per_user;
-        let (here, elsewhere) = shard.directory.all_of(inbox);
-        let open = |local: &&Local<Subscriber>| {
-            let closing = |session: &Arc<Session>| session.outbox().is_closing();
-            !local.handle.session().is_some_and(closing)
-        };
-        let here: Vec<_> = here.iter().filter(open).collect();
-        if here.len() + elsewhere.len() < max {
-            return true;
-        }
-        if past == AtSessionLimit::RefuseNewest {
-            return false;
-        }
-        let first_here = here.iter().min_by_key(|local| local.since_ms);
-        let first_elsewhere = elsewhere.iter().min_by_key(|guest| guest.since_ms);
-        let since = first_here.map_or(u64::MAX, |local| local.since_ms);
-        self.counters.sessions_replaced.add();
-        match first_elsewhere.filter(|guest| guest.since_ms < since) {
-            None => {
-                if let Some(session) = first_here.and_then(|local| local.handle.session()) {
-                    session.replace();
-                }
-            }
-            Some(guest) => {
-                let (node, session) = (guest.node.clone(), guest.session);
-                if let (StreamKey::Inbox(user), Some(link)) = (inbox, topology.link(&node)) {
-                    let user = user.clone();
-                    let request = Request::Replace { user, session };
-                    // If it is lost there is one more than there should be, until that one ends.
-                    let _ = link.push(request, None, self.deadline());
-                }
-                shard.directory.unregister(inbox, &node, session);
-            }
-        }
-        true
-    }
-
-    /// A newer session elsewhere takes the place of one here.
-    pub(super) fn replace_session(&self, user: &UserId, id: SessionId) {
-        let inbox = StreamKey::from(user);
-        let mut shard = self.shard(&inbox);
-        let mut locals = shard.directory.locals_mut(&inbox).iter();
-        if let Some(local) = locals.find(|local| local.id == id)
-            && let Some(session) = local.handle.session()
-        {
-            session.replace();
-        }
-    }
-
-    /// The session has ended.
-    pub fn close(&self, session: &Session) {
-        self.counters.sessions_closed.add();
-        session.set_gone();
-        self.leave_all(session);
-        let inbox = session.inbox();
-        self.with_shard(inbox, |shard, _, topology| {
-            if let Some(registration) = shard.directory.close(inbox, session.id()) {
-                self.take_back(topology, registration);
-            }
-        });
-        self.tell_disconnected(session);
-    }
-
-    /// Under the lock of the user's shard, as [`Self::take_back`], so that the owner hears what is
-    /// true last, last.
-    fn ask_registration(
-        &self,
-        directory: &mut Directory<Subscriber>,
-        topology: &Topology,
-        registration: Registration,
-    ) {
-        let Registration {
-            owner,
-            key,
-            session,
-            nonce,
-            since_ms,
-            resume,
-            new,
-        } = registration;
-        let request = Request::Register {
-            key: key.clone(),
-            session,
-            nonce,
-            since_ms,
-            resume,
-            new,
-        };
-        let origin = Origin::Registration {
-            key: key.clone(),
-            session,
-            nonce,
-        };
-        // Without a connection nothing is queued: a new one starts by telling every guest.
-        let asked = topology.link(&owner).is_some_and(|link| {
-            link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
-        });
-        if !asked {
-            directory.registration_failed(&key, session);
-        }
-    }
-
-    fn take_back(&self, topology: &Topology, registration: Registration) {
-        if let Some(link) = topology.link(&registration.owner)
-            && link.is_connected()
-        {
-            let request = Request::Unregister {
-                key: registration.key,
-                session: registration.session,
-            };
-            // If the queue is full the guest is known too long: until the next connection.
-            let _ = link.push(request, None, self.deadline());
-        }
-    }
-
-    // ---- messages ------------------------------------------------------------------------------
-
     /// A client's message. Its receipt goes to the client's outbox, now or later.
     pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
         self.counters.messages_in.add();
@@ -507,12 +352,6 @@ impl Dispatch {
         };
         self.settle(origin, outcome);
     }
-}
-
-/// The user has as many sessions as are allowed without this one.
-fn too_many_sessions(session: &Session) {
-    let message = "the user has as many sessions as are allowed";
-    session.refuse(ErrorCode::NotAllowed, message, CloseCode::TooManySessions);
 }
 
 /// Gives a message to all who take from its stream here; says how many took it.

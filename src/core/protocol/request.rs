@@ -132,7 +132,7 @@ pub struct Send<'a> {
     pub id: Cow<'a, str>,
     /// Whom it is for.
     pub to: Recipient,
-    /// Any JSON value, byte for byte as it was sent, at most [`BODY_DEPTH_MAX`] deep.
+    /// Any JSON value, byte for byte as it was sent, at most [`super::BODY_DEPTH_MAX`] deep.
     pub body: &'a str,
     /// What the sender is promised.
     pub qos: Qos,
