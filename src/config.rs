@@ -190,9 +190,17 @@ impl Default for RoomConfig {
 }
 
 impl RoomConfig {
-    /// Whether the members of a room are told who comes and goes.
+    /// In a room of more users nobody is told who comes and goes: each time all of them would be. A
+    /// guess at how many still look at that.
+    pub const ANNOUNCED_USERS_MAX: u64 = 1000;
+
+    /// Whether the members of a room with so many users are told who comes and goes.
     #[must_use]
-    pub fn announces(&self, room: &str) -> bool {
+    pub fn announces(&self, room: &str, users: u64) -> bool {
+        users <= Self::ANNOUNCED_USERS_MAX && self.is_listed(room)
+    }
+
+    fn is_listed(&self, room: &str) -> bool {
         self.announced
             .iter()
             .any(|pattern| match pattern.strip_suffix('*') {

@@ -176,8 +176,8 @@ pub struct Settings {
 
     /// Rooms whose members are told who joins and leaves, with commas in between. Default: *
     ///
-    /// Names, or the beginnings of names with a * behind them. A join of a room with n members
-    /// costs n messages, so leave large rooms out. An empty list: none.
+    /// Names, or the beginnings of names with a * behind them; an empty list: none. While more than
+    /// 1000 users are in a room they are not told: each time all of them would be.
     #[arg(long, env = "RINGPOST_ANNOUNCED_ROOMS", value_name = "ROOM,...", help_heading = ROOMS)]
     pub announced_rooms: Option<List>,
 

@@ -159,7 +159,7 @@ impl Dispatch {
             let count = shard.rosters.count(&room);
             self.announce_here(shard, ctx, (&room, &user), (joined, count));
             let mut nodes = shard.watchers.of(&key).to_vec();
-            if self.config.rooms.announces(room.as_str()) {
+            if self.config.rooms.announces(room.as_str(), count) {
                 nodes.extend(shard.directory.guest_nodes(&key));
                 nodes.sort();
                 nodes.dedup();
@@ -200,7 +200,7 @@ impl Dispatch {
         (joined, count): (bool, u64),
     ) {
         Self::tell_room_watchers(shard, ctx, (room, user), (joined, count));
-        let announced = self.config.rooms.announces(room.as_str());
+        let announced = self.config.rooms.announces(room.as_str(), count);
         let Some(known) = shard.rooms.get(room).filter(|_| announced) else {
             return;
         };

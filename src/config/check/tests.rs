@@ -269,3 +269,24 @@ fn a_queue_holds_at_least_one_message() {
         c.limits.peer_queue_bytes_max = 1;
     });
 }
+
+#[test]
+fn rooms_are_announced_by_their_names_and_while_they_are_small() {
+    let room = |patterns: &[&str]| RoomConfig {
+        announced: patterns.iter().map(|&p| p.to_owned()).collect(),
+        ..RoomConfig::default()
+    };
+    assert!(room(&["*"]).announces("lobby", 1000));
+    assert!(!room(&["*"]).announces("lobby", 1001));
+    assert!(!room(&[]).announces("lobby", 1));
+    let some = room(&["team-*", "lobby"]);
+    for (name, announced) in [
+        ("team-", true),
+        ("team-a", true),
+        ("team", false),
+        ("lobby", true),
+        ("lobby2", false),
+    ] {
+        assert_eq!(some.announces(name, 1), announced, "{name}");
+    }
+}
