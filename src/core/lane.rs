@@ -1,7 +1,7 @@
 //! Messages of this node's senders that have no outcome yet, in the order in which they came.
 //!
-//! A lane is what one session, or all backends in one user's name, send to one recipient. Each message names the one before it that has
-//! no outcome either, and the owner takes it only behind that one: so the order holds however often
+//! A lane is what one session, or all backends in one user's name, send to one recipient. Each message
+//! names the one before it that has no outcome either, and the owner takes it only behind that one: so the order holds however often
 //! the owner changes. A message that was refused for now makes its lane wait a moment and then send
 //! everything again, in order and under the same ids, as another *attempt*. To send a message twice
 //! is safe: its id is recognised.

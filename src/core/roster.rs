@@ -1,8 +1,8 @@
 //! Who is in which room, in the whole cluster, as the nodes with members tell the room's holders.
 //!
 //! A user has come when the first node says so, and has left when no node says any more that the user
-//! is there: at once if that was the user's will, else after longer than a reconnect takes. The owner announces both; the other holders only
-//! keep count, so that whoever is next knows who was there.
+//! is there: at once if that was the user's will, else after longer than a reconnect takes. The owner
+//! announces both; the other holders only keep count, so that whoever is next knows who was there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The machine against a server that does anything at any time, from a seed.
 //!
 //! Whatever breaks, the program gets every kept message once and in order, those of its inbox and those
-//! of a room that it is in, every request has one outcome, qos 1 reaches the server in order, qos 0 at most once, and nothing is acked that the
-//! program was not given.
+//! of a room that it is in, every request has one outcome, qos 1 reaches the server in order, qos 0 at
+//! most once, and nothing is acked that the program was not given.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
