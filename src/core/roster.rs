@@ -14,6 +14,10 @@ use crate::id::{NodeId, RoomName, UserId};
 /// with a redirect and some back-off.
 pub const LEAVE_AFTER: Duration = Duration::from_secs(5);
 
+/// What is known of a room that this node does not hold is kept for this time: longer than the views of
+/// two nodes differ.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
 /// The rosters of one shard of the rooms.
 #[derive(Debug, Default)]
 pub struct Rosters {
@@ -27,6 +31,8 @@ struct Roster {
     users: BTreeMap<UserId, Seat>,
     /// Users that are there, without those who may have left.
     present: usize,
+    /// Since when this node does not hold the room.
+    unheld_since: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -181,13 +187,24 @@ impl Rosters {
         }
     }
 
-    /// Forgets the rooms that this node does not hold.
-    pub fn retain_rooms(&mut self, keep: impl Fn(&RoomName) -> bool) {
-        self.by_room.retain(|room, _| keep(room));
+    /// These rooms this node holds; others are forgotten if it does not hold them soon again: who has
+    /// told it of them may never learn that it did not for a moment.
+    pub fn hold(&mut self, now: Duration, holds: impl Fn(&RoomName) -> bool) {
+        for (room, roster) in &mut self.by_room {
+            if holds(room) {
+                roster.unheld_since = None;
+            } else {
+                roster.unheld_since.get_or_insert(now);
+            }
+        }
     }
 
     /// Time has passed. Returns who has left, for certain.
     pub fn expire(&mut self, now: Duration) -> Vec<Change> {
+        self.by_room.retain(|_, roster| {
+            let since = roster.unheld_since;
+            since.is_none_or(|since| now < since + FORGET_AFTER)
+        });
         let mut left = Vec::new();
         while self.leaving.front().is_some_and(|(at, ..)| *at <= now)
             && let Some((at, room, user)) = self.leaving.pop_front()

@@ -154,3 +154,18 @@ fn a_room_is_read_page_by_page() {
     assert_eq!(page(Some("b"), 1), (4, names(&["c"]), true));
     assert_eq!(page(Some("e"), 2), (4, names(&[]), false));
 }
+
+#[test]
+fn a_room_that_is_not_held_for_a_moment_is_not_forgotten() {
+    let mut rosters = Rosters::default();
+    told(&mut rosters, "n1", &[("a", Standing::There)]);
+    rosters.hold(NOW, |_| false);
+    assert!(rosters.expire(NOW + FORGET_AFTER / 2).is_empty());
+    rosters.hold(NOW + FORGET_AFTER / 2, |_| true);
+    rosters.expire(NOW + FORGET_AFTER * 2);
+    assert_eq!(there(&rosters), ["a"]);
+    rosters.hold(NOW, |_| false);
+    rosters.hold(NOW + FORGET_AFTER / 2, |_| false);
+    rosters.expire(NOW + FORGET_AFTER);
+    assert!(rosters.is_empty());
+}

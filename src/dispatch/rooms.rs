@@ -344,9 +344,7 @@ impl Dispatch {
     pub(super) fn rooms_on_view(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         let alive = |node: &NodeId| *node == self.me || topology.link(node).is_some();
         shard.rosters.retain_nodes(ctx.now, alive);
-        shard
-            .rosters
-            .retain_rooms(|room| self.holds_room(ctx, room));
+        (shard.rosters).hold(ctx.now, |room| self.holds_room(ctx, room));
         let rooms: Vec<RoomName> = shard.rooms.names().cloned().collect();
         for room in rooms {
             self.aim(shard, ctx, topology, &room);
