@@ -5,6 +5,7 @@
 //! decoder. So a session costs its task, its socket and its entry in the directory.
 
 mod program;
+mod requests;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -23,12 +24,10 @@ use super::Server;
 use super::heartbeat::{Beat, Heartbeat};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
-use crate::core::protocol::{Encoding, Refusal, Reply, Request, RequestLimits, binary, parse};
-use crate::dispatch::{FEED_BYTES, Session, Taken, WATCHED_MAX};
+use crate::core::protocol::Encoding;
+use crate::dispatch::{FEED_BYTES, Session, Taken};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Connection, Message};
-use crate::id::StreamKey;
-use crate::proto::ClientMessage;
 
 /// While more than this waits to be written to a client, nothing is read from it.
 const BACKPRESSURE_BYTES: usize = 64 * 1024;
@@ -62,12 +61,6 @@ pub(super) async fn run<S>(
 
 /// Frames that one write takes at most.
 const WRITE_FRAMES: usize = 64;
-
-/// A message of a client, decoded as far as its protocol needs that.
-pub(super) enum Decoded<'m> {
-    Json(&'m str),
-    Proto(Box<ClientMessage>),
-}
 
 struct Pump<'a, S> {
     server: &'a Server,
@@ -294,133 +287,6 @@ where
             }
         }
         None
-    }
-
-    /// Takes a message of that encoding.
-    fn take(&mut self, encoding: Encoding, message: &Bytes) {
-        if let Some(decoded) = self.decode(encoding, message)
-            && let Some(request) = self.read(&decoded)
-        {
-            self.take_request(request);
-        }
-    }
-
-    /// A message of that encoding, decoded; one that cannot be is answered.
-    fn decode<'m>(&mut self, encoding: Encoding, message: &'m Bytes) -> Option<Decoded<'m>> {
-        let strange = |message: &str| Refusal::NotTheProtocol {
-            message: message.to_owned(),
-        };
-        let decoded = match (encoding, self.session.encoding()) {
-            (Encoding::Json, Some(Encoding::Json)) => Ok(Decoded::Json(
-                std::str::from_utf8(message).unwrap_or_default(),
-            )),
-            (Encoding::Proto, Some(Encoding::Proto)) => {
-                binary::decode(message).map(|message| Decoded::Proto(Box::new(message)))
-            }
-            (Encoding::Json, _) => Err(strange("this protocol has no text messages")),
-            (Encoding::Proto, _) => Err(strange("this protocol has no binary messages")),
-        };
-        decoded.map_err(|refusal| self.refuse(&refusal)).ok()
-    }
-
-    /// The request in a message; one that is none is answered.
-    fn read<'m>(&mut self, decoded: &'m Decoded<'_>) -> Option<Request<'m>> {
-        let limits = RequestLimits {
-            presence_users_max: self.server.config.limits.presence_users_max,
-            rooms_max: self.server.config.room.per_session_max,
-        };
-        let request = match decoded {
-            Decoded::Json(text) => parse(text, &limits),
-            Decoded::Proto(message) => binary::request(message, &limits),
-        };
-        match request {
-            Ok(request) => {
-                self.strange = 0;
-                Some(request)
-            }
-            Err(refusal) => {
-                self.refuse(&refusal);
-                None
-            }
-        }
-    }
-
-    fn refuse(&mut self, refusal: &Refusal) {
-        self.session.tell(&Reply::from(refusal));
-        match refusal {
-            Refusal::NotTheProtocol { .. } => self.strange(),
-            Refusal::Failed { .. } | Refusal::Error { .. } => self.strange = 0,
-        }
-    }
-
-    fn take_request(&self, request: Request<'_>) {
-        let dispatch = &self.server.dispatch;
-        match request {
-            Request::Ack { position } => {
-                if let Some(position) = position {
-                    dispatch.ack(self.session, position);
-                }
-            }
-            Request::Send(send) => dispatch.send(self.session, &send),
-            Request::Join(join) => dispatch.join_rooms(self.session, join),
-            Request::Leave { id, room } => dispatch.leave_room(self.session, &id, &room),
-            Request::Presence {
-                id,
-                users,
-                subscribe,
-            } => {
-                let inboxes = users.iter().map(StreamKey::from);
-                if self.watch(&id, inboxes, subscribe) {
-                    dispatch.presence(self.session, &id, users);
-                }
-            }
-            Request::RoomPresence {
-                id,
-                room,
-                after,
-                subscribe,
-            } => {
-                let key = StreamKey::Room(room.clone());
-                if self.watch(&id, [key], subscribe) {
-                    dispatch.room_presence(self.session, &id, room, after);
-                }
-            }
-            Request::Ping { id } => {
-                self.session.tell(&Reply::Pong { id: id.as_deref() });
-            }
-        }
-    }
-
-    /// What a presence request says of changes. Says whether to answer the rest of it.
-    fn watch(
-        &self,
-        id: &str,
-        keys: impl IntoIterator<Item = StreamKey>,
-        wanted: Option<bool>,
-    ) -> bool {
-        let Some(wanted) = wanted else {
-            return true;
-        };
-        let keys: Vec<_> = keys.into_iter().collect();
-        let may = self.server.dispatch.watch(self.session, &keys, wanted);
-        if !may {
-            self.session.tell(&Reply::Failed {
-                id,
-                code: ErrorCode::NotAllowed,
-                message: &format!("changes of at most {WATCHED_MAX} users and rooms"),
-            });
-        }
-        may
-    }
-
-    fn strange(&mut self) {
-        self.strange += 1;
-        if self.strange >= STRANGE_MAX {
-            let reason = "ten messages in a row that are not the protocol's";
-            self.session
-                .outbox()
-                .finish(CloseCode::NotTheProtocol, reason);
-        }
     }
 
     fn break_off(&mut self, violation: Violation) {

@@ -443,3 +443,7 @@ pub(super) fn usable(id: Cow<'_, str>) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 #[path = "request_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "request_rooms_tests.rs"]
+mod rooms_tests;

@@ -1,0 +1,153 @@
+//! Messages of clients: decoded, read, and acted on.
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Pump, STRANGE_MAX};
+use crate::core::protocol::{Encoding, Refusal, Reply, Request, RequestLimits, binary, parse};
+use crate::dispatch::WATCHED_MAX;
+use crate::error::{CloseCode, ErrorCode};
+use crate::id::StreamKey;
+use crate::proto::ClientMessage;
+
+/// A message of a client, decoded as far as its protocol needs that.
+pub(super) enum Decoded<'m> {
+    Json(&'m str),
+    Proto(Box<ClientMessage>),
+}
+
+impl<S> Pump<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Takes a message of that encoding.
+    pub(super) fn take(&mut self, encoding: Encoding, message: &Bytes) {
+        if let Some(decoded) = self.decode(encoding, message)
+            && let Some(request) = self.read(&decoded)
+        {
+            self.take_request(request);
+        }
+    }
+
+    /// A message of that encoding, decoded; one that cannot be is answered.
+    pub(super) fn decode<'m>(
+        &mut self,
+        encoding: Encoding,
+        message: &'m Bytes,
+    ) -> Option<Decoded<'m>> {
+        let strange = |message: &str| Refusal::NotTheProtocol {
+            message: message.to_owned(),
+        };
+        let decoded = match (encoding, self.session.encoding()) {
+            (Encoding::Json, Some(Encoding::Json)) => Ok(Decoded::Json(
+                std::str::from_utf8(message).unwrap_or_default(),
+            )),
+            (Encoding::Proto, Some(Encoding::Proto)) => {
+                binary::decode(message).map(|message| Decoded::Proto(Box::new(message)))
+            }
+            (Encoding::Json, _) => Err(strange("this protocol has no text messages")),
+            (Encoding::Proto, _) => Err(strange("this protocol has no binary messages")),
+        };
+        decoded.map_err(|refusal| self.refuse(&refusal)).ok()
+    }
+
+    /// The request in a message; one that is none is answered.
+    pub(super) fn read<'m>(&mut self, decoded: &'m Decoded<'_>) -> Option<Request<'m>> {
+        let limits = RequestLimits {
+            presence_users_max: self.server.config.limits.presence_users_max,
+            rooms_max: self.server.config.room.per_session_max,
+        };
+        let request = match decoded {
+            Decoded::Json(text) => parse(text, &limits),
+            Decoded::Proto(message) => binary::request(message, &limits),
+        };
+        match request {
+            Ok(request) => {
+                self.strange = 0;
+                Some(request)
+            }
+            Err(refusal) => {
+                self.refuse(&refusal);
+                None
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        self.session.tell(&Reply::from(refusal));
+        match refusal {
+            Refusal::NotTheProtocol { .. } => self.strange(),
+            Refusal::Failed { .. } | Refusal::Error { .. } => self.strange = 0,
+        }
+    }
+
+    pub(super) fn take_request(&self, request: Request<'_>) {
+        let dispatch = &self.server.dispatch;
+        match request {
+            Request::Ack { position } => {
+                if let Some(position) = position {
+                    dispatch.ack(self.session, position);
+                }
+            }
+            Request::Send(send) => dispatch.send(self.session, &send),
+            Request::Join(join) => dispatch.join_rooms(self.session, join),
+            Request::Leave { id, room } => dispatch.leave_room(self.session, &id, &room),
+            Request::Presence {
+                id,
+                users,
+                subscribe,
+            } => {
+                let inboxes = users.iter().map(StreamKey::from);
+                if self.watch(&id, inboxes, subscribe) {
+                    dispatch.presence(self.session, &id, users);
+                }
+            }
+            Request::RoomPresence {
+                id,
+                room,
+                after,
+                subscribe,
+            } => {
+                let key = StreamKey::Room(room.clone());
+                if self.watch(&id, [key], subscribe) {
+                    dispatch.room_presence(self.session, &id, room, after);
+                }
+            }
+            Request::Ping { id } => {
+                self.session.tell(&Reply::Pong { id: id.as_deref() });
+            }
+        }
+    }
+
+    /// What a presence request says of changes. Says whether to answer the rest of it.
+    pub(super) fn watch(
+        &self,
+        id: &str,
+        keys: impl IntoIterator<Item = StreamKey>,
+        wanted: Option<bool>,
+    ) -> bool {
+        let Some(wanted) = wanted else {
+            return true;
+        };
+        let keys: Vec<_> = keys.into_iter().collect();
+        let may = self.server.dispatch.watch(self.session, &keys, wanted);
+        if !may {
+            self.session.tell(&Reply::Failed {
+                id,
+                code: ErrorCode::NotAllowed,
+                message: &format!("changes of at most {WATCHED_MAX} users and rooms"),
+            });
+        }
+        may
+    }
+
+    pub(super) fn strange(&mut self) {
+        self.strange += 1;
+        if self.strange >= STRANGE_MAX {
+            let reason = "ten messages in a row that are not the protocol's";
+            self.session
+                .outbox()
+                .finish(CloseCode::NotTheProtocol, reason);
+        }
+    }
+}
