@@ -11,6 +11,7 @@
 //! `H` is the handle by which the shell reaches a session, `J` what answers its `join`.
 
 use super::map::{Map, Set};
+use super::peer::Outcome;
 use super::roster::Standing;
 use super::stream::{Position, Resume};
 use super::telling::{Acknowledged, Telling, Update};
@@ -226,8 +227,12 @@ impl<H: Clone, J> Room<H, J> {
     }
 
     /// These hold the room: see [`Telling::aim`].
-    pub fn aim(&mut self, holders: &[Option<(NodeId, Generation)>]) -> bool {
-        self.telling.aim(holders)
+    pub fn aim(
+        &mut self,
+        holders: &[Option<(NodeId, Generation)>],
+        alive: impl Fn(&NodeId, Generation) -> bool,
+    ) -> bool {
+        self.telling.aim(holders, alive)
     }
 
     /// What is to be told to the holders now.
@@ -239,9 +244,9 @@ impl<H: Clone, J> Room<H, J> {
         self.telling.next(|| seats.keys())
     }
 
-    /// A holder has acknowledged an update, or nobody knows.
-    pub fn update_answered(&mut self, by: &NodeId, number: u64, done: bool) {
-        if let Some(acknowledged) = self.telling.answered(by, number, done) {
+    /// See [`Telling::answered`].
+    pub fn update_answered(&mut self, by: &NodeId, number: u64, outcome: Outcome) {
+        if let Some(acknowledged) = self.telling.answered(by, number, outcome) {
             self.acknowledge(&acknowledged);
         }
     }

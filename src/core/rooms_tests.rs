@@ -41,7 +41,7 @@ fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -
     rooms
         .get_mut(&lobby())
         .unwrap()
-        .aim(&holders(&["me", "n2"]));
+        .aim(&holders(&["me", "n2"]), |_, _| true);
     first
 }
 
@@ -147,15 +147,15 @@ fn a_join_waits_until_another_owner_knows_the_user() {
         [],
         "nobody knows the owner"
     );
-    room.aim(&holders(&["n1", "n2"]));
+    room.aim(&holders(&["n1", "n2"]), |_, _| true);
     let updates = room.updates();
     let to: Vec<_> = updates.iter().map(|update| update.to.as_str()).collect();
     assert_eq!(to, ["n1", "n2"]);
     assert!(updates.iter().all(|u| u.whole && u.users == [user("a")]));
     assert_eq!(room.standing(&user("a")), Standing::Came);
-    room.update_answered(&node("n2"), updates[1].number, true);
+    room.update_answered(&node("n2"), updates[1].number, Outcome::Done);
     assert_eq!(room.advance(Some(at(1)), |_| true), []);
-    room.update_answered(&node("n1"), updates[0].number, true);
+    room.update_answered(&node("n1"), updates[0].number, Outcome::Done);
     let step = [Step::Joined("join", at(1))];
     assert_eq!(room.advance(Some(at(1)), |_| true), step);
     assert_eq!(room.standing(&user("a")), Standing::There);
@@ -176,7 +176,7 @@ fn changes_wait_for_the_last_update_and_go_together() {
     let n1 = node("n1");
     add(&mut rooms, 1, "a");
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.aim(&holders(&["n1"]));
+    room.aim(&holders(&["n1"]), |_, _| true);
     let first = room.updates();
     assert_eq!(first.len(), 1);
     add(&mut rooms, 2, "b");
@@ -185,9 +185,9 @@ fn changes_wait_for_the_last_update_and_go_together() {
     rooms.leave(&lobby(), SessionId(3), true);
     let room = rooms.get_mut(&lobby()).unwrap();
     assert!(room.updates().is_empty(), "one at a time");
-    room.update_answered(&n1, first[0].number + 1, true);
+    room.update_answered(&n1, first[0].number + 1, Outcome::Done);
     assert!(room.updates().is_empty(), "that was none");
-    room.update_answered(&n1, first[0].number, true);
+    room.update_answered(&n1, first[0].number, Outcome::Done);
     let next = room.updates();
     assert!(!next[0].whole);
     let mut users = next[0].users.clone();
@@ -196,7 +196,7 @@ fn changes_wait_for_the_last_update_and_go_together() {
     assert_eq!(room.standing(&user("a")), Standing::Left);
     assert_eq!(room.standing(&user("b")), Standing::Came);
     // Nobody knows whether that has arrived: everything again.
-    room.update_answered(&n1, next[0].number, false);
+    room.update_answered(&n1, next[0].number, Outcome::Unknown);
     let again = room.updates();
     assert!(again[0].whole && again[0].users == [user("b")]);
     room.tell_anew(&n1);
@@ -208,26 +208,67 @@ fn another_holder_is_told_everything_and_who_stays_nothing() {
     let mut rooms = TestRooms::default();
     rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
     let room = rooms.get_mut(&lobby()).unwrap();
-    assert!(room.aim(&holders(&["n1", "n2"])));
+    assert!(room.aim(&holders(&["n1", "n2"]), |_, _| true));
     for update in room.updates() {
-        room.update_answered(&update.to, update.number, true);
+        room.update_answered(&update.to, update.number, Outcome::Done);
     }
-    assert!(!room.aim(&holders(&["n1", "n2"])));
-    assert!(room.aim(&holders(&["n2", "n3"])), "n1 has died");
+    assert!(!room.aim(&holders(&["n1", "n2"]), |_, _| true));
+    let n1_has_died = |name: &NodeId, _| *name != node("n1");
+    assert!(room.aim(&holders(&["n2", "n3"]), n1_has_died));
     let updates = room.updates();
     assert_eq!(updates.len(), 1);
     assert_eq!((updates[0].to.as_str(), updates[0].whole), ("n3", true));
     let mut restarted = holders(&["n2", "n3"]);
     restarted[0] = Some((node("n2"), Generation(2)));
-    assert!(room.aim(&restarted));
+    let generation = |name: &NodeId, generation| *name != node("n2") || generation == Generation(2);
+    assert!(room.aim(&restarted, generation));
     assert_eq!(room.updates().len(), 1);
+}
+
+#[test]
+fn who_holds_a_room_no_more_is_told_that_nothing_it_knows_counts() {
+    let mut rooms = TestRooms::default();
+    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.aim(&holders(&["n1", "n2"]), |_, _| true);
+    for update in room.updates() {
+        room.update_answered(&update.to, update.number, Outcome::Done);
+    }
+    assert!(room.aim(&holders(&["n1", "n3"]), |_, _| true));
+    let updates = room.updates();
+    let farewell = updates.iter().find(|u| u.to == node("n2")).unwrap();
+    assert!(farewell.whole && farewell.users.is_empty());
+    // Nobody knows whether that has arrived; and all has to be known before the room is forgotten.
+    room.update_answered(&node("n2"), farewell.number, Outcome::Unknown);
+    rooms.leave(&lobby(), SessionId(1), false);
+    rooms.forget_if_empty(&lobby());
+    let room = rooms.get_mut(&lobby()).unwrap();
+    let again = room
+        .updates()
+        .into_iter()
+        .find(|u| u.to == node("n2"))
+        .unwrap();
+    assert!(again.whole && again.users.is_empty());
+    // It is a holder again before it has answered: what counts is what it is told from now on.
+    assert!(room.aim(&holders(&["n1", "n2"]), |_, _| true));
+    room.update_answered(&node("n2"), again.number, Outcome::NotOwner);
+    assert!(room.updates().iter().any(|u| u.to == node("n2") && u.whole));
+    // And once more not: it says so itself, which is enough.
+    room.aim(&holders(&["n1"]), |name, _| *name != node("n3"));
+    for update in room.updates() {
+        room.update_answered(&update.to, update.number, Outcome::NotOwner);
+    }
+    assert!(room.updates().iter().all(|update| update.to == node("n1")));
 }
 
 #[test]
 fn a_room_is_forgotten_when_all_have_left_and_all_know() {
     let mut rooms = TestRooms::default();
     rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
-    rooms.get_mut(&lobby()).unwrap().aim(&holders(&["n1"]));
+    rooms
+        .get_mut(&lobby())
+        .unwrap()
+        .aim(&holders(&["n1"]), |_, _| true);
     let left = rooms.leave(&lobby(), SessionId(1), false);
     let (empty, last_of_user) = (true, true);
     assert_eq!(
@@ -242,7 +283,7 @@ fn a_room_is_forgotten_when_all_have_left_and_all_know() {
     let room = rooms.get_mut(&lobby()).unwrap();
     let update = room.updates().remove(0);
     assert!(update.users.is_empty());
-    room.update_answered(&update.to, update.number, true);
+    room.update_answered(&update.to, update.number, Outcome::Done);
     rooms.forget_if_empty(&lobby());
     assert!(rooms.get(&lobby()).is_none());
 }

@@ -3,8 +3,11 @@
 //! A room's holders all know who is in it, so that after a death its next owner does. Each holder is
 //! told by itself, one update at a time: everything, or what has changed since the last one that it
 //! has acknowledged. After anything else than an acknowledgement it is told everything.
+//! One that is a holder no more is told once that nothing of what it knows counts: it may be one again
+//! before it has forgotten.
 
 use super::map::{Map, Set};
+use super::peer::Outcome;
 use crate::id::{Generation, NodeId, UserId};
 
 /// A room's holders, the owner first, but for this node.
@@ -22,6 +25,8 @@ struct Told {
     generation: Generation,
     /// The owner, whose word lets a member in.
     first: bool,
+    /// It is a holder no more.
+    former: bool,
     /// Nobody knows what it knows.
     anew: bool,
     /// What it has to be told; not kept while [`Self::anew`].
@@ -62,13 +67,20 @@ pub enum Acknowledged {
 
 impl Telling {
     /// These hold the room, the owner first; this node, if it is among them, is `None`. Says whether
-    /// that is a change.
-    pub fn aim(&mut self, holders: &[Option<(NodeId, Generation)>]) -> bool {
+    /// that is a change. `alive` says which of the others are still there.
+    pub fn aim(
+        &mut self,
+        holders: &[Option<(NodeId, Generation)>],
+        alive: impl Fn(&NodeId, Generation) -> bool,
+    ) -> bool {
         let wanted = holders.iter().enumerate();
         let wanted: Vec<_> = wanted
             .filter_map(|(index, holder)| holder.clone().map(|(n, g)| (n, g, index == 0)))
             .collect();
-        let have = (self.holders.iter()).map(|t| (t.node.clone(), t.generation, t.first));
+        self.holders
+            .retain(|told| !told.former || alive(&told.node, told.generation));
+        let have = self.holders.iter().filter(|told| !told.former);
+        let have = have.map(|told| (told.node.clone(), told.generation, told.first));
         if self.aimed && have.eq(wanted.iter().cloned()) {
             return false;
         }
@@ -81,11 +93,14 @@ impl Telling {
             .map(|(node, generation, first)| {
                 let key = (node, generation);
                 match before.swap_remove(&key) {
-                    Some(told) => Told { first, ..told },
-                    None => Told::new(key.0, generation, first),
+                    Some(told) if !told.former => Told { first, ..told },
+                    _ => Told::new(key.0, generation, first),
                 }
             })
             .collect();
+        let former = before.into_values();
+        let former = former.filter(|told| alive(&told.node, told.generation));
+        self.holders.extend(former.map(Told::into_former));
         true
     }
 
@@ -109,7 +124,8 @@ impl Telling {
 
     /// A user has come or gone.
     pub fn changed(&mut self, user: &UserId) {
-        for told in self.holders.iter_mut().filter(|told| !told.anew) {
+        let follow = |told: &&mut Told| !told.anew && !told.former;
+        for told in self.holders.iter_mut().filter(follow) {
             told.changed.insert(user.clone());
         }
     }
@@ -132,7 +148,9 @@ impl Telling {
             }
             let changed = std::mem::take(&mut told.changed);
             let whole = std::mem::take(&mut told.anew);
-            let users = if whole {
+            let users = if told.former {
+                Vec::new()
+            } else if whole {
                 all().cloned().collect()
             } else {
                 changed.iter().cloned().collect()
@@ -153,14 +171,24 @@ impl Telling {
         updates
     }
 
-    /// A holder has acknowledged an update, or nobody knows whether it has it. Returns what the owner
-    /// has acknowledged.
-    pub fn answered(&mut self, node: &NodeId, number: u64, done: bool) -> Option<Acknowledged> {
-        let same = |told: &&mut Told| {
+    /// An update has an outcome: the holder has it, is none ([`Outcome::NotOwner`]), or nobody knows.
+    /// Returns what the owner has acknowledged.
+    pub fn answered(
+        &mut self,
+        node: &NodeId,
+        number: u64,
+        outcome: Outcome,
+    ) -> Option<Acknowledged> {
+        let same = |told: &Told| {
             told.node == *node && told.on_the_way.as_ref().is_some_and(|w| w.number == number)
         };
-        let told = self.holders.iter_mut().find(same)?;
-        if !done {
+        let index = self.holders.iter().position(same)?;
+        let told = &mut self.holders[index];
+        if told.former && matches!(outcome, Outcome::Done | Outcome::NotOwner) {
+            self.holders.remove(index);
+            return None;
+        }
+        if outcome != Outcome::Done {
             told.forget();
             return None;
         }
@@ -186,10 +214,21 @@ impl Told {
             node,
             generation,
             first,
+            former: false,
             anew: true,
             changed: Set::default(),
             on_the_way: None,
             updates: 0,
+        }
+    }
+
+    /// It is a holder no more.
+    fn into_former(self) -> Self {
+        let updates = self.updates;
+        Self {
+            former: true,
+            updates,
+            ..Self::new(self.node, self.generation, false)
         }
     }
 

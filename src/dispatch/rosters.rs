@@ -11,6 +11,7 @@ use crate::core::protocol::{Encoded, Reply};
 use crate::core::roster::{Change, RosterPage, Standing};
 use crate::core::stream::Context;
 use crate::core::telling::Update;
+use crate::core::view::MemberState;
 use crate::id::{NodeId, RoomName, StreamKey, UserId};
 
 /// Users of a room that are named at a time, to clients.
@@ -34,7 +35,11 @@ impl Dispatch {
             return;
         };
         let mut changes = Vec::new();
-        if known.aim(&holders) && self.holds_room(ctx, room) {
+        let alive = |node: &NodeId, generation| {
+            let member = ctx.view.members.iter().find(|member| member.id == *node);
+            member.is_some_and(|m| m.generation == generation && m.state != MemberState::Down)
+        };
+        if known.aim(&holders, alive) && self.holds_room(ctx, room) {
             let users = known.users();
             changes = (shard.rosters).update(ctx.now, room, &self.me, (true, &users));
         }
@@ -96,7 +101,7 @@ impl Dispatch {
             let deadline = self.clock.now() + self.config.copy_timeout;
             let told = link.is_some_and(|l| l.push(request, Some(origin), deadline).is_ok());
             if !told {
-                known.update_answered(&to, number, false);
+                known.update_answered(&to, number, Outcome::Unreachable);
             }
         }
     }
@@ -111,11 +116,10 @@ impl Dispatch {
     ) {
         let key = StreamKey::Room(room.clone());
         self.with_shard(&key, |shard, ctx, topology| {
-            let done = outcome == Outcome::Done;
             if let Some(known) = shard.rooms.get_mut(room) {
-                known.update_answered(by, number, done);
+                known.update_answered(by, number, outcome);
             }
-            if done {
+            if outcome == Outcome::Done {
                 self.settle_room(shard, ctx, topology, room);
             } else {
                 shard.rooms.unsettled(room);
@@ -134,7 +138,8 @@ impl Dispatch {
         let key = StreamKey::Room(room.clone());
         self.with_shard(&key, |shard, ctx, topology| {
             if !self.holds_room(ctx, room) {
-                // It would keep that for ever.
+                // It would keep that for ever; and what it still has is told anew if it holds it again.
+                shard.rosters.update(ctx.now, room, node, (true, &[]));
                 return Outcome::NotOwner;
             }
             let came = shard.rosters.update(ctx.now, room, node, (whole, users));
