@@ -256,8 +256,7 @@ impl Scenario {
         if rng.random_bool(0.2) {
             scenario.flap(rng);
         }
-        let rooms = std::env::var_os("RINGPOST_SIM_NO_ROOMS").is_none();
-        if rng.random_bool(0.6) && rooms {
+        if rng.random_bool(0.6) {
             scenario.rooms = rng.random_range(1..=3);
             if rng.random_bool(0.25) {
                 scenario.room_max = ROOM_SMALL;
