@@ -51,7 +51,7 @@ pub enum Answer {
     Registered {
         /// Where the guest starts.
         position: Position,
-        /// See [`super::stream::Resumed::recovered`].
+        /// See [`crate::core::stream::Resumed::recovered`].
         recovered: Option<bool>,
     },
     /// Of [`Outcome::Outdated`]: the number of the latest configuration that is known.
