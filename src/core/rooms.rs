@@ -5,8 +5,9 @@
 //! for any other; here is who wants what comes, who is not that far yet, and which of it the holders
 //! have been told ([`super::telling`]).
 //!
-//! A member is *joining* until the node is subscribed and the owner knows that its user is there;
-//! it *catches up*, if it wants what came before, page by page; then it is *live*.
+//! A member is *joining* until the node is subscribed and the owner knows that its user is there; it
+//! *catches up*, if it wants what came before, page by page; then it is *live*. Nothing of a room comes
+//! before its `join` is answered.
 //!
 //! `H` is the handle by which the shell reaches a session, `J` what answers its `join`.
 
@@ -36,6 +37,8 @@ pub struct Room<H, J> {
     left: Set<UserId>,
     /// What the holders have been told of [`Self::seats`].
     telling: Telling,
+    /// How often something was fetched for a member.
+    fetches: u64,
 }
 
 /// A user with sessions in a room.
@@ -57,15 +60,17 @@ struct Member<H, J> {
 enum Stage<J> {
     Joining {
         since: Option<Resume>,
-        /// Whoever answers; taken once it is answered.
-        join: Option<J>,
-        /// What it has missed was asked for, when the node was there in the stream.
-        asked: Option<Position>,
+        join: J,
+        /// For what it has missed.
+        asked: Option<Asked>,
     },
+    /// It could be let in there, but its `join`, of several rooms, is not answered yet: nothing comes
+    /// before that.
+    Answering { at: Position, join: J },
     CatchingUp {
         /// It has everything up to there.
         at: Position,
-        asked: Option<Position>,
+        asked: Option<Asked>,
     },
     Live {
         /// It has been given everything up to there already.
@@ -73,14 +78,41 @@ enum Stage<J> {
     },
 }
 
-/// What can be done for a member that is not live.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step<J> {
-    /// It is in: its `join` is answered with this position.
-    Joined(J, Position),
-    /// It wants to have what came behind there.
-    Fetch(SessionId, Resume),
+/// A page of what a member has missed is on its way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    number: u64,
+    /// Where the node was in the stream when it asked.
+    live: Position,
 }
+
+/// What a member has missed is to be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetch {
+    /// The member.
+    pub session: SessionId,
+    /// Tells it from other fetches of the room.
+    pub number: u64,
+    /// From where.
+    pub from: Resume,
+}
+
+/// Some of what a member has missed.
+#[derive(Debug, Clone, Copy)]
+pub struct Fetched {
+    /// What the position from which it was fetched means in the log.
+    pub position: Position,
+    /// Whether all behind that is there.
+    pub recovered: bool,
+    /// The end of the page.
+    pub upto: Position,
+    /// There was nothing behind the position.
+    pub empty: bool,
+}
+
+/// A room is joined at that position; whether all behind the position that was asked for comes, if one
+/// was.
+pub type Joined = (Position, Option<bool>);
 
 /// What changed when somebody left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,11 +148,12 @@ impl<H: Clone, J> Rooms<H, J> {
             seats: Map::default(),
             left: Set::default(),
             telling: Telling::default(),
+            fetches: 0,
         });
         let first = room.members.is_empty();
         let stage = Stage::Joining {
             since,
-            join: Some(join),
+            join,
             asked: None,
         };
         let member = Member {
@@ -290,17 +323,12 @@ impl<H: Clone, J> Room<H, J> {
         }
     }
 
-    /// Members whose `join` has waited too long, with that.
-    pub fn late(&mut self, late: impl Fn(&J) -> bool) -> Vec<(H, J)> {
-        let Self {
-            members, waiting, ..
-        } = self;
-        let late = waiting.iter().filter_map(|id| {
-            let member = members.get_mut(id)?;
-            match &mut member.stage {
-                Stage::Joining { join, .. } if join.as_ref().is_some_and(&late) => {
-                    join.take().map(|join| (member.handle.clone(), join))
-                }
+    /// Members whose `join` is given up, because it has waited too long.
+    pub fn late(&mut self, give_up: impl Fn(&J) -> bool) -> Vec<H> {
+        let late = self.waiting.iter().filter_map(|id| {
+            let member = self.members.get(id)?;
+            match &member.stage {
+                Stage::Joining { join, .. } if give_up(join) => Some(member.handle.clone()),
                 _ => None,
             }
         });
@@ -332,24 +360,29 @@ impl<H: Clone, J> Room<H, J> {
             Stage::Live { after: Some(after) } => {
                 after.epoch != at.epoch || after.offset < at.offset
             }
-            Stage::Joining { .. } | Stage::CatchingUp { .. } => false,
+            Stage::Joining { .. } | Stage::Answering { .. } | Stage::CatchingUp { .. } => false,
         };
         let members = self.members.values().filter(wants);
         members.map(|member| (&member.handle, &member.user))
     }
 
-    /// What can be done for those that are not live. `live` is where the node is in the stream, if it
-    /// is subscribed; `has_room` says whether a session takes more at the moment.
+    /// Does what can be done for those that are not live, and returns what is to be fetched for them.
+    ///
+    /// `live` is where the node is in the stream, if it is subscribed; `has_room` says whether a session
+    /// takes more at the moment. `let_in` gives a `join` its outcome for this room, if there is one, and
+    /// says whether the whole of it is answered.
     pub fn advance(
         &mut self,
         live: Option<Position>,
         has_room: impl Fn(&H) -> bool,
-    ) -> Vec<Step<J>> {
-        let mut steps = Vec::new();
+        let_in: impl Fn(&J, Option<Joined>) -> bool,
+    ) -> Vec<Fetch> {
+        let mut to_fetch = Vec::new();
         let Self {
             members,
             waiting,
             telling,
+            fetches,
             ..
         } = self;
         waiting.retain(|id| {
@@ -359,61 +392,102 @@ impl<H: Clone, J> Room<H, J> {
             let (Some(live), true) = (live, telling.knows(&member.user)) else {
                 return true;
             };
-            match &mut member.stage {
+            let mut fetch = |from| {
+                *fetches += 1;
+                let (session, number) = (*id, *fetches);
+                to_fetch.push(Fetch {
+                    session,
+                    number,
+                    from,
+                });
+                Some(Asked { number, live })
+            };
+            let stage = std::mem::replace(&mut member.stage, Stage::Live { after: None });
+            let stage = match stage {
+                Stage::Answering { at, join } if let_in(&join, None) => {
+                    Stage::CatchingUp { at, asked: None }
+                }
+                stage => stage,
+            };
+            member.stage = match stage {
                 Stage::Joining {
                     since: None, join, ..
                 } => {
-                    steps.extend(join.take().map(|join| Step::Joined(join, live)));
-                    member.stage = Stage::Live { after: None };
+                    if let_in(&join, Some((live, None))) {
+                        Stage::Live { after: None }
+                    } else {
+                        Stage::Answering { at: live, join }
+                    }
                 }
                 Stage::Joining {
                     since: Some(since),
-                    asked,
-                    ..
-                } if asked.is_none() => {
-                    *asked = Some(live);
-                    steps.push(Step::Fetch(*id, *since));
+                    join,
+                    asked: None,
+                } => Stage::Joining {
+                    since: Some(since),
+                    join,
+                    asked: fetch(since),
+                },
+                Stage::CatchingUp { at, asked: None } if has_room(&member.handle) => {
+                    let asked = fetch(Resume::At(at));
+                    Stage::CatchingUp { at, asked }
                 }
-                Stage::CatchingUp { at, asked } if asked.is_none() && has_room(&member.handle) => {
-                    *asked = Some(live);
-                    steps.push(Step::Fetch(*id, Resume::At(*at)));
-                }
-                Stage::Joining { .. } | Stage::CatchingUp { .. } | Stage::Live { .. } => {}
-            }
+                waits => waits,
+            };
             !matches!(member.stage, Stage::Live { .. })
         });
-        steps
+        to_fetch
     }
 
     /// What a member has missed could not be had: it is asked for again.
-    pub fn not_fetched(&mut self, id: SessionId) {
+    pub fn not_fetched(&mut self, id: SessionId, number: u64) {
         match self.members.get_mut(&id).map(|member| &mut member.stage) {
-            Some(Stage::Joining { asked, .. } | Stage::CatchingUp { asked, .. }) => *asked = None,
-            Some(Stage::Live { .. }) | None => {}
+            Some(Stage::Joining { asked, .. } | Stage::CatchingUp { asked, .. })
+                if asked.is_some_and(|asked| asked.number == number) =>
+            {
+                *asked = None;
+            }
+            _ => {}
         }
     }
 
-    /// A member is given what it has missed up to `upto`; `all` says that there was nothing behind
-    /// that. Returns its handle and, the first time, what answers its `join`; `None` if it does not
-    /// wait for that.
+    /// Some of what a member has missed has come. Returns its handle if the page is to be given to it,
+    /// with whether something is missing that it has not been told of. `let_in` as in
+    /// [`Self::advance`].
     ///
     /// Where the epochs differ nobody can say which of two positions is the later one. But if the node
     /// has not moved since it asked, all there is reaches as far as the node.
     pub fn fetched(
         &mut self,
-        id: SessionId,
-        (upto, all): (Position, bool),
+        (id, number): (SessionId, u64),
+        page: &Fetched,
         live: Option<Position>,
-    ) -> Option<(H, Option<J>)> {
+        let_in: impl Fn(&J, Option<Joined>) -> bool,
+    ) -> Option<(H, bool)> {
         let member = self.members.get_mut(&id)?;
-        let (asked, join) = match &mut member.stage {
-            Stage::Joining { join, asked, .. } => ((*asked)?, join.take()),
-            Stage::CatchingUp { asked, .. } => ((*asked)?, None),
-            Stage::Live { .. } => return None,
+        let (Stage::Joining { asked, .. } | Stage::CatchingUp { asked, .. }) = &member.stage else {
+            return None;
         };
-        let there = live
-            .is_some_and(|l| l.epoch == upto.epoch && l.offset <= upto.offset || l == asked && all);
-        member.stage = if there {
+        let asked = asked.filter(|asked| asked.number == number)?;
+        let stage = std::mem::replace(&mut member.stage, Stage::Live { after: None });
+        let mut gap = false;
+        if let Stage::Joining { join, .. } = stage {
+            let joined = (page.position, Some(page.recovered));
+            if !let_in(&join, Some(joined)) {
+                let at = page.position;
+                member.stage = Stage::Answering { at, join };
+                return None;
+            }
+        } else {
+            // It has gone since the page before.
+            gap = !page.recovered;
+        }
+        let upto = page.upto;
+        let reaches = |live: Position| {
+            live.epoch == upto.epoch && live.offset <= upto.offset
+                || live == asked.live && page.empty
+        };
+        member.stage = if live.is_some_and(reaches) {
             self.waiting.swap_remove(&id);
             Stage::Live { after: Some(upto) }
         } else {
@@ -422,7 +496,7 @@ impl<H: Clone, J> Room<H, J> {
                 asked: None,
             }
         };
-        Some((member.handle.clone(), join))
+        Some((member.handle.clone(), gap))
     }
 }
 

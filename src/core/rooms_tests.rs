@@ -1,7 +1,27 @@
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::*;
 use crate::core::stream::Epoch;
 
-type TestRooms = Rooms<char, &'static str>;
+/// A `join` of this room and maybe others.
+#[derive(Debug, Clone, Default)]
+struct Ticket {
+    outcome: Rc<Cell<Option<Joined>>>,
+    /// Others have no outcome yet.
+    others_wait: Rc<Cell<bool>>,
+}
+
+impl Ticket {
+    fn let_in(&self, outcome: Option<Joined>) -> bool {
+        if outcome.is_some() {
+            self.outcome.set(outcome);
+        }
+        self.outcome.get().is_some() && !self.others_wait.get()
+    }
+}
+
+type TestRooms = Rooms<char, Ticket>;
 
 fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
@@ -34,19 +54,45 @@ fn rooms() -> TestRooms {
     TestRooms::default()
 }
 
-fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -> bool {
+/// Says whether it is the first, and gives what will be answered.
+fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -> (bool, Ticket) {
     let handle = char::from_digit(u32::try_from(number).unwrap(), 10).unwrap();
     let member = (SessionId(number), handle, &user(name));
-    let first = rooms.join(&lobby(), member, since, "join");
-    rooms
-        .get_mut(&lobby())
-        .unwrap()
-        .aim(&holders(&["me", "n2"]), |_, _| true);
-    first
+    let ticket = Ticket::default();
+    let first = rooms.join(&lobby(), member, since, ticket.clone());
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.aim(&holders(&["me", "n2"]), |_, _| true);
+    (first, ticket)
 }
 
-fn advance(rooms: &mut TestRooms, live: Option<Position>) -> Vec<Step<&'static str>> {
-    rooms.get_mut(&lobby()).unwrap().advance(live, |_| true)
+fn advance(rooms: &mut TestRooms, live: Option<Position>) -> Vec<Fetch> {
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.advance(live, |_| true, Ticket::let_in)
+}
+
+fn fetch(number: u64, from: Resume) -> Fetch {
+    Fetch {
+        session: SessionId(1),
+        number,
+        from,
+    }
+}
+
+/// Some of what the first member has missed has come.
+fn fetched(
+    rooms: &mut TestRooms,
+    number: u64,
+    (upto, empty): (Position, bool),
+    live: Position,
+) -> Option<(char, bool)> {
+    let page = Fetched {
+        position: at(0),
+        recovered: true,
+        upto,
+        empty,
+    };
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.fetched((SessionId(1), number), &page, Some(live), Ticket::let_in)
 }
 
 fn wanting(rooms: &TestRooms, offset: u64) -> String {
@@ -59,39 +105,86 @@ fn wanting(rooms: &TestRooms, offset: u64) -> String {
 #[test]
 fn a_member_is_in_once_the_node_is_subscribed() {
     let mut rooms = rooms();
-    assert!(join(&mut rooms, 1, "a", None), "the first one");
-    assert!(!join(&mut rooms, 2, "b", None));
+    let (first, one) = join(&mut rooms, 1, "a", None);
+    assert!(first);
+    let (first, other) = join(&mut rooms, 2, "b", None);
+    assert!(!first);
     assert_eq!(advance(&mut rooms, None), []);
-    assert_eq!(wanting(&rooms, 8), "");
-    let both = [Step::Joined("join", at(7)), Step::Joined("join", at(7))];
-    assert_eq!(advance(&mut rooms, Some(at(7))), both);
-    assert_eq!(wanting(&rooms, 8), "12");
+    assert_eq!(
+        (wanting(&rooms, 8), one.outcome.get()),
+        (String::new(), None)
+    );
     assert_eq!(advance(&mut rooms, Some(at(7))), []);
+    for ticket in [one, other] {
+        assert_eq!(ticket.outcome.get(), Some((at(7), None)));
+    }
+    assert_eq!(wanting(&rooms, 8), "12");
 }
 
 #[test]
 fn a_member_catches_up_page_by_page_and_misses_and_repeats_nothing() {
     let mut rooms = rooms();
-    join(&mut rooms, 1, "a", Some(Resume::At(at(2))));
-    let fetch = |offset| [Step::Fetch(SessionId(1), Resume::At(at(offset)))];
-    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(2));
+    let (_, ticket) = join(&mut rooms, 1, "a", Some(Resume::At(at(2))));
+    let from = |offset| Resume::At(at(offset));
+    assert_eq!(advance(&mut rooms, Some(at(9))), [fetch(1, from(2))]);
     assert_eq!(advance(&mut rooms, Some(at(9))), [], "one page at a time");
-    rooms.get_mut(&lobby()).unwrap().not_fetched(SessionId(1));
-    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(2));
-    let mut fetched = |upto, live| {
-        let room = rooms.get_mut(&lobby()).unwrap();
-        room.fetched(SessionId(1), (at(upto), false), Some(at(live)))
-    };
-    assert_eq!(fetched(5, 9), Some(('1', Some("join"))));
-    assert_eq!(fetched(6, 9), None, "nothing was asked for");
-    assert_eq!(wanting(&rooms, 10), "", "it is not that far");
-    assert_eq!(advance(&mut rooms, Some(at(9))), fetch(5));
     let room = rooms.get_mut(&lobby()).unwrap();
-    let last = room.fetched(SessionId(1), (at(11), false), Some(at(10)));
-    assert_eq!(last, Some(('1', None)));
+    room.not_fetched(SessionId(1), 1);
+    assert_eq!(advance(&mut rooms, Some(at(9))), [fetch(2, from(2))]);
+    let page = |upto| (at(upto), false);
+    assert_eq!(fetched(&mut rooms, 1, page(4), at(9)), None, "an old page");
+    assert_eq!(fetched(&mut rooms, 2, page(5), at(9)), Some(('1', false)));
+    assert_eq!(ticket.outcome.get(), Some((at(0), Some(true))));
+    assert_eq!(fetched(&mut rooms, 2, page(6), at(9)), None, "twice");
+    assert_eq!(wanting(&rooms, 10), "", "it is not that far");
+    assert_eq!(advance(&mut rooms, Some(at(9))), [fetch(3, from(5))]);
+    assert_eq!(fetched(&mut rooms, 3, page(11), at(10)), Some(('1', false)));
     assert_eq!(wanting(&rooms, 11), "", "it has had that");
     assert_eq!(wanting(&rooms, 12), "1");
-    assert!(rooms.get(&lobby()).unwrap().is_settled() || !rooms.take_restless().is_empty());
+}
+
+#[test]
+fn nothing_of_a_room_comes_before_the_others_of_the_list_are_joined() {
+    for since in [None, Some(Resume::At(at(2)))] {
+        let mut rooms = rooms();
+        let (_, ticket) = join(&mut rooms, 1, "a", since);
+        ticket.others_wait.set(true);
+        if let [one] = advance(&mut rooms, Some(at(7)))[..] {
+            assert_eq!(fetched(&mut rooms, one.number, (at(9), false), at(7)), None);
+        }
+        assert!(ticket.outcome.get().is_some());
+        assert_eq!(
+            (wanting(&rooms, 10), advance(&mut rooms, Some(at(9))).len()),
+            (String::new(), 0)
+        );
+        assert!(!rooms.get(&lobby()).unwrap().is_settled());
+        ticket.others_wait.set(false);
+        let from = ticket.outcome.get().unwrap().0;
+        let again = advance(&mut rooms, Some(at(9)));
+        assert_eq!(again.len(), 1);
+        assert_eq!(again[0].from, Resume::At(from), "from what it was told");
+        assert!(fetched(&mut rooms, again[0].number, (at(9), false), at(9)).is_some());
+        assert_eq!(wanting(&rooms, 10), "1");
+    }
+}
+
+#[test]
+fn what_has_gone_between_two_pages_is_told() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
+    let mut page = Fetched {
+        position: at(0),
+        recovered: false,
+        upto: at(5),
+        empty: false,
+    };
+    for (number, gap) in [(1, false), (2, true)] {
+        advance(&mut rooms, Some(at(9)));
+        let room = rooms.get_mut(&lobby()).unwrap();
+        let given = room.fetched((SessionId(1), number), &page, Some(at(9)), Ticket::let_in);
+        assert_eq!(given, Some(('1', gap)), "the first is told by the receipt");
+        page.upto = at(7);
+    }
 }
 
 #[test]
@@ -100,11 +193,10 @@ fn a_page_of_another_epoch_is_not_the_end_of_catching_up() {
     join(&mut rooms, 1, "a", Some(Resume::Unknown));
     advance(&mut rooms, Some(at(1)));
     let epoch = Epoch::opened(2, &node("n1"), Generation(1));
-    let room = rooms.get_mut(&lobby()).unwrap();
     let elsewhere = Position { epoch, offset: 5 };
-    room.fetched(SessionId(1), (elsewhere, false), Some(at(1)));
-    let live = room.advance(Some(at(1)), |_| true);
-    assert_eq!(live, [Step::Fetch(SessionId(1), Resume::At(elsewhere))]);
+    fetched(&mut rooms, 1, (elsewhere, false), at(1));
+    let next = [fetch(2, Resume::At(elsewhere))];
+    assert_eq!(advance(&mut rooms, Some(at(1))), next);
 }
 
 #[test]
@@ -117,9 +209,8 @@ fn who_has_all_there_is_has_caught_up_whatever_the_epoch_unless_the_node_has_mov
         let mut rooms = rooms();
         join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
         advance(&mut rooms, Some(at(1)));
-        let room = rooms.get_mut(&lobby()).unwrap();
-        let fetched = room.fetched(SessionId(1), (elsewhere, true), Some(live));
-        assert_eq!(fetched, Some(('1', Some("join"))));
+        let given = fetched(&mut rooms, 1, (elsewhere, true), live);
+        assert_eq!(given, Some(('1', false)));
         assert_eq!(wanting(&rooms, 3), if there { "1" } else { "" });
         assert_eq!(advance(&mut rooms, Some(live)).is_empty(), there);
     }
@@ -130,23 +221,21 @@ fn a_slow_reader_gets_no_more_history_until_it_has_read() {
     let mut rooms = rooms();
     join(&mut rooms, 1, "a", Some(Resume::At(at(0))));
     advance(&mut rooms, Some(at(9)));
+    fetched(&mut rooms, 1, (at(5), false), at(9));
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.fetched(SessionId(1), (at(5), false), Some(at(9)));
-    assert_eq!(room.advance(Some(at(9)), |_| false), []);
-    assert_eq!(room.advance(Some(at(9)), |_| true).len(), 1);
+    assert_eq!(room.advance(Some(at(9)), |_| false, Ticket::let_in), []);
+    assert_eq!(room.advance(Some(at(9)), |_| true, Ticket::let_in).len(), 1);
 }
 
 #[test]
 fn a_join_waits_until_another_owner_knows_the_user() {
     let mut rooms = TestRooms::default();
     let member = (SessionId(1), '1', &user("a"));
-    rooms.join(&lobby(), member, None, "join");
+    let ticket = Ticket::default();
+    rooms.join(&lobby(), member, None, ticket.clone());
     let room = rooms.get_mut(&lobby()).unwrap();
-    assert_eq!(
-        room.advance(Some(at(1)), |_| true),
-        [],
-        "nobody knows the owner"
-    );
+    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    assert_eq!(ticket.outcome.get(), None, "nobody knows the owner");
     room.aim(&holders(&["n1", "n2"]), |_, _| true);
     let updates = room.updates();
     let to: Vec<_> = updates.iter().map(|update| update.to.as_str()).collect();
@@ -154,10 +243,11 @@ fn a_join_waits_until_another_owner_knows_the_user() {
     assert!(updates.iter().all(|u| u.whole && u.users == [user("a")]));
     assert_eq!(room.standing(&user("a")), Standing::Came);
     room.update_answered(&node("n2"), updates[1].number, Outcome::Done);
-    assert_eq!(room.advance(Some(at(1)), |_| true), []);
+    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    assert_eq!(ticket.outcome.get(), None);
     room.update_answered(&node("n1"), updates[0].number, Outcome::Done);
-    let step = [Step::Joined("join", at(1))];
-    assert_eq!(room.advance(Some(at(1)), |_| true), step);
+    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    assert_eq!(ticket.outcome.get(), Some((at(1), None)));
     assert_eq!(room.standing(&user("a")), Standing::There);
     assert!(room.is_settled());
 }
@@ -170,7 +260,7 @@ fn changes_wait_for_the_last_update_and_go_together() {
             &lobby(),
             (SessionId(number), 'x', &user(name)),
             None,
-            "join",
+            Ticket::default(),
         );
     };
     let n1 = node("n1");
@@ -206,7 +296,12 @@ fn changes_wait_for_the_last_update_and_go_together() {
 #[test]
 fn another_holder_is_told_everything_and_who_stays_nothing() {
     let mut rooms = TestRooms::default();
-    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    rooms.join(
+        &lobby(),
+        (SessionId(1), 'x', &user("a")),
+        None,
+        Ticket::default(),
+    );
     let room = rooms.get_mut(&lobby()).unwrap();
     assert!(room.aim(&holders(&["n1", "n2"]), |_, _| true));
     for update in room.updates() {
@@ -228,7 +323,12 @@ fn another_holder_is_told_everything_and_who_stays_nothing() {
 #[test]
 fn who_holds_a_room_no_more_is_told_that_nothing_it_knows_counts() {
     let mut rooms = TestRooms::default();
-    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    rooms.join(
+        &lobby(),
+        (SessionId(1), 'x', &user("a")),
+        None,
+        Ticket::default(),
+    );
     let room = rooms.get_mut(&lobby()).unwrap();
     room.aim(&holders(&["n1", "n2"]), |_, _| true);
     for update in room.updates() {
@@ -264,7 +364,12 @@ fn who_holds_a_room_no_more_is_told_that_nothing_it_knows_counts() {
 #[test]
 fn a_room_is_forgotten_when_all_have_left_and_all_know() {
     let mut rooms = TestRooms::default();
-    rooms.join(&lobby(), (SessionId(1), 'x', &user("a")), None, "join");
+    rooms.join(
+        &lobby(),
+        (SessionId(1), 'x', &user("a")),
+        None,
+        Ticket::default(),
+    );
     rooms
         .get_mut(&lobby())
         .unwrap()
@@ -294,6 +399,5 @@ fn a_join_that_waits_too_long_is_given_up() {
     join(&mut rooms, 1, "a", None);
     let room = rooms.get_mut(&lobby()).unwrap();
     assert!(room.late(|_| false).is_empty());
-    assert_eq!(room.late(|_| true), [('1', "join")]);
-    assert!(room.late(|_| true).is_empty());
+    assert_eq!(room.late(|_| true), ['1']);
 }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{Dispatch, Session, locked};
 use crate::core::protocol::Reply;
 use crate::core::protocol::request::{Join, JoinRoom};
-use crate::core::stream::Position;
+use crate::core::rooms;
 use crate::error::ErrorCode;
 use crate::id::RoomName;
 
@@ -36,7 +36,7 @@ pub(super) enum JoinAnswer {
     Program(Mutex<Option<oneshot::Sender<Result<(), ErrorCode>>>>),
 }
 
-pub(super) type Joined = Result<(Position, Option<bool>), ErrorCode>;
+type Joined = Result<rooms::Joined, ErrorCode>;
 
 /// One room of a `join`. If it is dropped before it is settled nobody knows what became of it.
 #[derive(Debug)]
@@ -49,6 +49,15 @@ impl Ticket {
     /// When it is too late for it.
     pub fn deadline(&self) -> Instant {
         self.request.deadline
+    }
+
+    /// Gives the room its outcome, if there is one, and says whether all rooms have one and the `join` is
+    /// answered by that.
+    pub fn let_in(&self, outcome: Option<rooms::Joined>) -> bool {
+        if let Some(joined) = outcome {
+            self.settle(Ok(joined));
+        }
+        locked(&self.request.outcomes).iter().all(Option::is_some)
     }
 
     pub fn settle(&self, outcome: Joined) {

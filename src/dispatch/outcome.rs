@@ -78,12 +78,16 @@ impl Dispatch {
                     self.delivery_answered(by, &key, (session, nonce), position, outcome);
                 }
             }
-            Origin::History { key, session } => {
+            Origin::History {
+                key,
+                session,
+                number,
+            } => {
                 let history = match answer {
                     Answer::History(history) => Some(*history),
                     _ => None,
                 };
-                self.history_answered(&key, session, history);
+                self.history_answered(&key, (session, number), history);
             }
             Origin::Members { room, number } => {
                 if let Some(by) = by {

@@ -69,6 +69,8 @@ pub enum Origin {
         key: StreamKey,
         /// The member.
         session: SessionId,
+        /// The fetch's number.
+        number: u64,
     },
     /// This node, which tells a holder who is in a room.
     Members {

@@ -10,7 +10,7 @@ use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Origin, Session, Topology};
 use crate::core::peer::{Answer, Envelope, Outcome, Request};
 use crate::core::protocol::{Encoded, Reply};
-use crate::core::rooms::{Left, Room, Rooms, Step};
+use crate::core::rooms::{Fetch, Fetched, Left, Room, Rooms};
 use crate::core::stream::{Context, History, Message, Position, Resume};
 use crate::error::ErrorCode;
 use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
@@ -188,13 +188,8 @@ impl Dispatch {
             let Some(known) = shard.rooms.get_mut(room) else {
                 return;
             };
-            for step in known.advance(live, has_room) {
-                match step {
-                    Step::Joined(ticket, position) => ticket.settle(Ok((position, None))),
-                    Step::Fetch(session, resume) => {
-                        progress |= self.fetch(shard, ctx, topology, &key, (session, resume));
-                    }
-                }
+            for fetch in known.advance(live, has_room, Ticket::let_in) {
+                progress |= self.fetch(shard, ctx, topology, &key, fetch);
             }
         }
         if !shard.rooms.get(room).is_some_and(Room::is_settled) {
@@ -210,28 +205,34 @@ impl Dispatch {
         ctx: &Context<'_>,
         topology: &Topology,
         key: &StreamKey,
-        (session, resume): (SessionId, Resume),
+        fetch: Fetch,
     ) -> bool {
+        let Fetch {
+            session,
+            number,
+            from,
+        } = fetch;
         let Some(owner) = topology.owner_elsewhere(key.as_str()) else {
-            let history = shard.streams.history(ctx, key, resume, HISTORY_BYTES);
+            let history = shard.streams.history(ctx, key, from, HISTORY_BYTES);
             let there = history.is_ok();
-            self.take_history(shard, key, session, history.ok());
+            self.take_history(shard, key, (session, number), history.ok());
             return there;
         };
         let request = Request::History {
             key: key.clone(),
-            at: resume.position(),
+            at: from.position(),
         };
         let origin = Origin::History {
             key: key.clone(),
             session,
+            number,
         };
         let link = topology.link(&owner.id);
         let asked = link.is_some_and(|link| {
             link.is_connected() && link.push(request, Some(origin), self.deadline()).is_ok()
         });
         if !asked {
-            self.take_history(shard, key, session, None);
+            self.take_history(shard, key, (session, number), None);
         }
         false
     }
@@ -240,12 +241,12 @@ impl Dispatch {
     pub(super) fn history_answered(
         &self,
         key: &StreamKey,
-        session: SessionId,
+        fetch: (SessionId, u64),
         history: Option<History>,
     ) {
         self.with_shard(key, |shard, ctx, topology| {
             let there = history.is_some();
-            self.take_history(shard, key, session, history);
+            self.take_history(shard, key, fetch, history);
             if let (StreamKey::Room(room), true) = (key, there) {
                 self.settle_room(shard, ctx, topology, room);
             }
@@ -256,7 +257,7 @@ impl Dispatch {
         &self,
         shard: &mut Shard,
         key: &StreamKey,
-        session: SessionId,
+        fetch: (SessionId, u64),
         history: Option<History>,
     ) {
         let StreamKey::Room(name) = key else { return };
@@ -265,18 +266,20 @@ impl Dispatch {
             return;
         };
         let Some(history) = history else {
-            room.not_fetched(session);
+            room.not_fetched(fetch.0, fetch.1);
             return shard.rooms.unsettled(name);
         };
-        let all = history.entries.is_empty();
-        let Some((session, ticket)) = room.fetched(session, (history.upto, all), live) else {
+        let page = Fetched {
+            position: history.position,
+            recovered: history.recovered,
+            upto: history.upto,
+            empty: history.entries.is_empty(),
+        };
+        let Some((session, gap)) = room.fetched(fetch, &page, live, Ticket::let_in) else {
             return;
         };
-        match ticket {
-            Some(ticket) => ticket.settle(Ok((history.position, Some(history.recovered)))),
-            // It has gone since the page before.
-            None if !history.recovered => self.tell_gap(name, [&session]),
-            None => {}
+        if gap {
+            self.tell_gap(name, [&session]);
         }
         let epoch = history.upto.epoch;
         for entry in history.entries {
@@ -326,11 +329,16 @@ impl Dispatch {
     /// Tries again what could not be done, and announces who has left for certain.
     pub(super) fn tick_rooms(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         let now = self.clock.now();
-        let late = |ticket: &Ticket| ticket.deadline() <= now;
-        for room in shard.rooms.take_restless() {
-            let late = (shard.rooms.get_mut(&room)).map(|known| known.late(late));
-            for (session, ticket) in late.into_iter().flatten() {
+        let give_up = |ticket: &Ticket| {
+            let late = ticket.deadline() <= now;
+            if late {
                 ticket.settle(Err(ErrorCode::Unreachable));
+            }
+            late
+        };
+        for room in shard.rooms.take_restless() {
+            let late = (shard.rooms.get_mut(&room)).map(|known| known.late(give_up));
+            for session in late.into_iter().flatten() {
                 session.leave(&room);
                 self.remove_member_in(shard, ctx, topology, (&session, false), &room);
             }

@@ -38,11 +38,8 @@ pub struct Membership {
 /// A room in which a connection is, or is about to be.
 #[derive(Debug)]
 pub enum Place {
-    Asked {
-        /// In a list, whose receipt comes when the last room is joined.
-        listed: bool,
-        last: Option<(String, u64)>,
-    },
+    /// Nothing of it comes before the receipt.
+    Asked,
     In {
         since: u64,
         /// The last message here, or where it started.
@@ -122,11 +119,7 @@ impl World {
         connection.requests += 1;
         let name = format!("join{}", connection.requests);
         for (room, _) in &rooms {
-            let asked = Place::Asked {
-                listed: rooms.len() > 1,
-                last: None,
-            };
-            connection.places.insert(*room, asked);
+            connection.places.insert(*room, Place::Asked);
         }
         connection.joins.insert(name.clone(), rooms.clone());
         self.say(id, Say::Join(name, rooms));
@@ -201,13 +194,6 @@ impl World {
         else {
             return self.wrong(id, "a strange receipt of a join", value);
         };
-        // What came before the receipt of a list is further on.
-        let position = match self.connections[id].places.remove(&room) {
-            Some(Place::Asked {
-                last: Some(last), ..
-            }) => last,
-            _ => position,
-        };
         let place = Place::In {
             since: self.now,
             last: position.clone(),
@@ -263,10 +249,7 @@ impl World {
         if value["stream"].as_str() != Some(&format!("room:r{room}")) {
             return self.wrong(id, "a message of another room", value);
         }
-        let place = self.connections[id].places.get_mut(&room);
-        // Until the receipt of a list says so it is not known whether the room starts anew.
-        let may_start_anew = self.scenario.may_fork() && matches!(place, Some(Place::Asked { .. }));
-        match place {
+        match self.connections[id].places.get_mut(&room) {
             Some(Place::In { last, .. }) => {
                 if last.0 == position.0 && last.1 >= position.1 {
                     return self.wrong(id, "an offset in a room that does not grow", value);
@@ -274,16 +257,7 @@ impl World {
                 *last = position.clone();
             }
             Some(Place::Leaving) => {}
-            Some(Place::Asked { listed: true, last }) => {
-                if last
-                    .as_ref()
-                    .is_some_and(|l| l.0 == position.0 && l.1 >= position.1)
-                {
-                    return self.wrong(id, "an offset in a room that does not grow", value);
-                }
-                *last = Some(position.clone());
-            }
-            Some(Place::Asked { listed: false, .. }) | None => {
+            Some(Place::Asked) | None => {
                 return self.wrong(id, "a message of a room where it is not", value);
             }
         }
@@ -297,9 +271,7 @@ impl World {
         let body = usize::try_from(body).unwrap_or(usize::MAX);
         let news = self.ledger.is_received(number, client, user, body);
         if news {
-            if !may_start_anew {
-                self.check_order(id, number, value);
-            }
+            self.check_order(id, number, value);
         } else if self.scenario.careful
             && !self.scenario.may_fork()
             && self.clients[client].catches_up
