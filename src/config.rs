@@ -1,14 +1,19 @@
 //! Everything a node can be told, with its defaults, and what makes a configuration unusable.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::id::NodeId;
 
 mod address;
 mod check;
+mod trust;
 mod webhook;
 
+pub use self::trust::{PeerTrust, TlsConfig, UserTrust};
 pub(crate) use self::webhook::http_url;
 pub use self::webhook::{Secret, WebhookConfig, WebhookEvent};
 
@@ -35,8 +40,17 @@ pub struct Config {
     pub advertise_peer: Option<String>,
     /// Share of the ring relative to other nodes, 1 to [`Config::WEIGHT_MAX`].
     pub weight: u16,
-    /// Take the user from `?user=` and believe it.
+    /// Take the user from `?user=` and believe it. Either this or keys in [`Config::users`].
     pub insecure_users: bool,
+    /// How users prove who they are.
+    pub users: UserTrust,
+    /// How nodes do.
+    pub peers: PeerTrust,
+    /// A file with the keys of backends, one a line, all accepted; `None`: whoever reaches the admin
+    /// address may use the API.
+    pub api_keys: Option<PathBuf>,
+    /// TLS for clients.
+    pub tls: TlsConfig,
     /// Allow peers without authentication although addresses are not loopback.
     pub insecure_peers: bool,
     /// Origins whose pages may connect, `scheme://host[:port]`. Empty: the host of `Host` or of a
@@ -93,6 +107,10 @@ impl Config {
             advertise_peer: None,
             weight: 1,
             insecure_users: false,
+            users: UserTrust::default(),
+            peers: PeerTrust::default(),
+            api_keys: None,
+            tls: TlsConfig::default(),
             insecure_peers: false,
             allowed_origins: Vec::new(),
             redirect_location: RedirectLocation::default(),
@@ -275,6 +293,23 @@ pub struct Limits {
     pub pending_sends_max: usize,
     /// `/locate` requests a second, with bursts of the same number.
     pub locate_rate: u32,
+    /// Messages a second of one session; acks, pings and control frames do not count. Past it (and
+    /// [`Self::message_burst`]) `rate_limited`, and for those who go on 4429.
+    pub message_rate: u32,
+    /// Messages that one session may send at once, after a pause.
+    pub message_burst: u32,
+    /// Client connections of the node, handshakes under way included; past it 503.
+    pub connections_max: usize,
+    /// Those of one address (of IPv6: of one /64); past it 429.
+    pub connections_per_address_max: usize,
+    /// Handshakes a second of one address, `/locate` included; past it (and
+    /// [`Self::handshake_burst`]) 429.
+    pub handshake_rate: u32,
+    /// Handshakes that one address may make at once, after a pause.
+    pub handshake_burst: u32,
+    /// Networks whose addresses stand for many clients, such as proxies: what is bounded per address is not
+    /// bounded for them.
+    pub exempt_networks: Vec<IpNet>,
 }
 
 impl Default for Limits {
@@ -296,8 +331,19 @@ impl Default for Limits {
             presence_users_max: 256,
             pending_sends_max: 1024,
             locate_rate: 10_000,
+            message_rate: 200,
+            message_burst: 1000,
+            connections_max: 200_000,
+            connections_per_address_max: 5000,
+            handshake_rate: 200,
+            handshake_burst: 2000,
+            exempt_networks: ["127.0.0.0/8", "::1/128"].map(network).to_vec(),
         }
     }
+}
+
+fn network(text: &str) -> IpNet {
+    text.parse().expect("it is a network")
 }
 
 /// What is done with one session too many of a user.

@@ -30,6 +30,7 @@ pub mod id;
 mod node;
 pub mod proto;
 mod rpc;
+mod trust;
 mod webhook;
 pub mod wire;
 mod ws;

@@ -1,10 +1,15 @@
 //! From settings to the configuration of the library.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use ringpost::Config;
-use ringpost::config::{ConfigError, GossipConfig, InboxConfig, Limits, RoomConfig, WebhookConfig};
+use ringpost::config::{
+    ConfigError, GossipConfig, InboxConfig, Limits, PeerTrust, RoomConfig, TlsConfig, UserTrust,
+    WebhookConfig,
+};
 use ringpost::id::NodeId;
 
 use super::settings::Settings;
@@ -34,6 +39,8 @@ impl Settings {
         let limits = self.limits(&default.limits)?;
         let room = self.room(&default.room)?;
         let webhook = self.webhook(default.webhook)?;
+        let users = self.users(default.users);
+        let peers = self.peers()?;
         let texts = |list: Option<List>| list.map_or_else(Vec::new, |List(list)| list);
         let config = Config {
             id: default.id,
@@ -46,6 +53,13 @@ impl Settings {
             advertise_peer: self.advertise_peer.map(|Text(peer)| peer),
             weight: count("weight", self.weight, default.weight)?,
             insecure_users: self.insecure_users.is_some_and(|Switch(on)| on),
+            users,
+            peers,
+            api_keys: file(self.api_keys_file),
+            tls: TlsConfig {
+                cert: file(self.tls_cert),
+                key: file(self.tls_key),
+            },
             insecure_peers: self.insecure_peers.is_some_and(|Switch(on)| on),
             allowed_origins: texts(self.allowed_origins),
             redirect_location: self
@@ -72,6 +86,29 @@ impl Settings {
             limits,
         };
         Ok((config, self.log_format.unwrap_or(LogFormat::Text)))
+    }
+
+    fn users(&self, default: UserTrust) -> UserTrust {
+        let list = |said: &Option<List>| said.clone().map_or_else(Vec::new, |List(list)| list);
+        let files = |said| list(said).into_iter().map(PathBuf::from).collect();
+        UserTrust {
+            jwt_keys: files(&self.jwt_keys),
+            jwt_secrets: files(&self.jwt_secret_file),
+            audiences: list(&self.jwt_audience),
+            issuers: list(&self.jwt_issuer),
+            leeway: span(self.jwt_leeway, default.leeway),
+            expiry_warning: span(self.token_warning, default.expiry_warning),
+        }
+    }
+
+    fn peers(&self) -> Result<PeerTrust, ConfigError> {
+        Ok(PeerTrust {
+            ca: file(self.peer_ca.clone()),
+            cert: file(self.peer_cert.clone()),
+            key: file(self.peer_key.clone()),
+            secret: file(self.cluster_secret_file.clone()),
+            networks: networks("peer-networks", self.peer_networks.as_ref(), Vec::new())?,
+        })
     }
 
     fn inbox(&self, default: &InboxConfig) -> Result<InboxConfig, ConfigError> {
@@ -192,8 +229,57 @@ impl Settings {
                 default.pending_sends_max,
             )?,
             locate_rate: count("locate-rate", self.locate_rate, default.locate_rate)?,
+            message_rate: count("message-rate", self.message_rate, default.message_rate)?,
+            message_burst: count("message-burst", self.message_burst, default.message_burst)?,
+            connections_max: count(
+                "max-connections",
+                self.max_connections,
+                default.connections_max,
+            )?,
+            connections_per_address_max: count(
+                "max-connections-per-address",
+                self.max_connections_per_address,
+                default.connections_per_address_max,
+            )?,
+            handshake_rate: count(
+                "handshake-rate",
+                self.handshake_rate,
+                default.handshake_rate,
+            )?,
+            handshake_burst: count(
+                "handshake-burst",
+                self.handshake_burst,
+                default.handshake_burst,
+            )?,
+            exempt_networks: networks(
+                "exempt-networks",
+                self.exempt_networks.as_ref(),
+                default.exempt_networks.clone(),
+            )?,
         })
     }
+}
+
+fn file(said: Option<Text>) -> Option<PathBuf> {
+    said.map(|Text(path)| path.into())
+}
+
+fn networks(
+    key: &'static str,
+    said: Option<&List>,
+    default: Vec<IpNet>,
+) -> Result<Vec<IpNet>, ConfigError> {
+    let Some(List(names)) = said else {
+        return Ok(default);
+    };
+    let one = |name: &String| {
+        name.parse().map_err(|_| ConfigError {
+            key,
+            value: name.clone(),
+            reason: "it must be a network, such as 10.0.0.0/8 or fd00::/8".to_owned(),
+        })
+    };
+    names.iter().map(one).collect()
 }
 
 fn address(said: Option<Address>, default: SocketAddr) -> SocketAddr {

@@ -200,7 +200,9 @@ impl Settings {
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other:
             id cluster listen peer_listen admin_listen seeds advertise_url advertise_peer weight
-            insecure_users insecure_peers allowed_origins redirect_location drain_timeout
+            insecure_users jwt_keys jwt_secret_file jwt_audience jwt_issuer jwt_leeway token_warning
+            peer_ca peer_cert peer_key cluster_secret_file peer_networks api_keys_file tls_cert tls_key
+            insecure_peers allowed_origins redirect_location drain_timeout
             rebalance_rate replicas min_copies max_inbox_messages max_inbox_bytes inbox_age
             dedupe_window max_dedupe_ids max_node_inbox_bytes max_room_messages max_room_bytes
             room_age max_rooms_per_session announced_rooms clients_may_broadcast
@@ -209,7 +211,8 @@ impl Settings {
             max_message_bytes max_fragments max_outbound_bytes handshake_timeout max_header_bytes
             max_headers heartbeat_interval heartbeat_timeout request_timeout
             max_sessions_per_user at_session_limit max_presence_users
-            max_pending_sends locate_rate peer_window max_peer_queue_bytes log_format)
+            max_pending_sends locate_rate message_rate message_burst max_connections
+            max_connections_per_address handshake_rate handshake_burst exempt_networks peer_window max_peer_queue_bytes log_format)
     }
 }
 

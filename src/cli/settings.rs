@@ -70,11 +70,85 @@ pub struct Settings {
 
     /// Take the user from ?user= and believe it. Default: false
     ///
-    /// Anybody can then be any user: for development and for trusted networks. It is the only
-    /// mode of this version, so it is required; user tokens (JWT) come in a later one.
+    /// Anybody can then be any user: for development and for trusted networks. Without it users
+    /// come with tokens, and --jwt-keys or --jwt-secret-file is required.
     #[arg(long, env = "RINGPOST_INSECURE_USERS", value_name = "BOOL", help_heading = TRUST,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub insecure_users: Option<Switch>,
+
+    /// Files with the public keys that sign users' tokens, PEM or JWKS. Default: none
+    ///
+    /// RS256, ES256 and EdDSA; the key named by a token's kid is used, where it names one. Each file
+    /// is read again when it changes.
+    #[arg(long, env = "RINGPOST_JWT_KEYS", value_name = "FILE,...", help_heading = TRUST)]
+    pub jwt_keys: Option<List>,
+
+    /// Files with a secret each that signs users' tokens (HS256). Default: none
+    ///
+    /// White space at its end does not count. Each file is read again when it changes.
+    #[arg(long, env = "RINGPOST_JWT_SECRET_FILE", value_name = "FILE,...", help_heading = TRUST)]
+    pub jwt_secret_file: Option<List>,
+
+    /// Whom a token must be for (aud), one of these. Default: anybody
+    #[arg(long, env = "RINGPOST_JWT_AUDIENCE", value_name = "NAME,...", help_heading = TRUST)]
+    pub jwt_audience: Option<List>,
+
+    /// Who must have issued a token (iss), one of these. Default: anybody
+    #[arg(long, env = "RINGPOST_JWT_ISSUER", value_name = "NAME,...", help_heading = TRUST)]
+    pub jwt_issuer: Option<List>,
+
+    /// By how much the issuers' clocks may be off. At most 5m. Default: 10s
+    #[arg(long, env = "RINGPOST_JWT_LEEWAY", value_name = "TIME", help_heading = TRUST)]
+    pub jwt_leeway: Option<Span>,
+
+    /// How long before its token expires a client is told. Default: 1m
+    #[arg(long, env = "RINGPOST_TOKEN_WARNING", value_name = "TIME", help_heading = TRUST)]
+    pub token_warning: Option<Span>,
+
+    /// Certificates that sign those of nodes, PEM: nodes without one are refused. Default: none
+    ///
+    /// Several may stand in the file while one takes the place of another. Read again when it changes.
+    #[arg(long, env = "RINGPOST_PEER_CA", value_name = "FILE", help_heading = TRUST)]
+    pub peer_ca: Option<Text>,
+
+    /// This node's certificate towards other nodes, PEM. Default: none
+    ///
+    /// The node's id must be its common name, a DNS name of it, or the first label of one. Read
+    /// again when it changes.
+    #[arg(long, env = "RINGPOST_PEER_CERT", value_name = "FILE", help_heading = TRUST)]
+    pub peer_cert: Option<Text>,
+
+    /// Its private key, PEM. Default: none
+    #[arg(long, env = "RINGPOST_PEER_KEY", value_name = "FILE", help_heading = TRUST)]
+    pub peer_key: Option<Text>,
+
+    /// A file with the secret that all nodes of the cluster share. Default: none
+    ///
+    /// At least 32 characters a line. The first line is this node's, all lines are accepted, so
+    /// that one can take the place of another. Read again when it changes.
+    #[arg(long, env = "RINGPOST_CLUSTER_SECRET_FILE", value_name = "FILE", help_heading = TRUST)]
+    pub cluster_secret_file: Option<Text>,
+
+    /// Networks in which nodes may be, as 10.0.0.0/8; others are not believed. Default: all
+    #[arg(long, env = "RINGPOST_PEER_NETWORKS", value_name = "NET,...", help_heading = TRUST)]
+    pub peer_networks: Option<List>,
+
+    /// A file with the keys of backends, one a line, for the API. Default: none
+    ///
+    /// At least 16 characters a line. A call then needs "Authorization: Bearer KEY". Required when --admin-listen is
+    /// not a loopback address. Read again when it changes.
+    #[arg(long, env = "RINGPOST_API_KEYS_FILE", value_name = "FILE", help_heading = TRUST)]
+    pub api_keys_file: Option<Text>,
+
+    /// The certificate for clients (TLS), PEM. Default: none, TLS off
+    ///
+    /// Read again when it changes. Set --advertise-url to wss://NAME:PORT as in the certificate.
+    #[arg(long, env = "RINGPOST_TLS_CERT", value_name = "FILE", help_heading = TRUST)]
+    pub tls_cert: Option<Text>,
+
+    /// Its private key, PEM. Default: none
+    #[arg(long, env = "RINGPOST_TLS_KEY", value_name = "FILE", help_heading = TRUST)]
+    pub tls_key: Option<Text>,
 
     /// Allow peer and admin addresses off loopback, without authentication. Default: false
     ///
@@ -305,6 +379,41 @@ pub struct Settings {
     /// Requests to /locate a second, and in one burst; more get 429. Default: 10000
     #[arg(long, env = "RINGPOST_LOCATE_RATE", value_name = "N", help_heading = CLIENTS)]
     pub locate_rate: Option<Count>,
+
+    /// Messages a second of one client; more are refused with rate_limited. Default: 200
+    ///
+    /// Acks and pings do not count. Who goes on in spite of that is closed with 4429.
+    #[arg(long, env = "RINGPOST_MESSAGE_RATE", value_name = "N", help_heading = CLIENTS)]
+    pub message_rate: Option<Count>,
+
+    /// Messages that one client may send at once, after a pause. Default: 1000
+    #[arg(long, env = "RINGPOST_MESSAGE_BURST", value_name = "N", help_heading = CLIENTS)]
+    pub message_burst: Option<Count>,
+
+    /// Client connections of this node; more get 503. Default: 200000
+    #[arg(long, env = "RINGPOST_MAX_CONNECTIONS", value_name = "N", help_heading = CLIENTS)]
+    pub max_connections: Option<Count>,
+
+    /// Connections of one address; more get 429. Default: 5000
+    ///
+    /// Of IPv6 a /64 counts as one. See --exempt-networks.
+    #[arg(long, env = "RINGPOST_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N",
+          help_heading = CLIENTS)]
+    pub max_connections_per_address: Option<Count>,
+
+    /// Handshakes and lookups a second of one address; more get 429. Default: 200
+    #[arg(long, env = "RINGPOST_HANDSHAKE_RATE", value_name = "N", help_heading = CLIENTS)]
+    pub handshake_rate: Option<Count>,
+
+    /// Handshakes that one address may make at once, after a pause. Default: 2000
+    #[arg(long, env = "RINGPOST_HANDSHAKE_BURST", value_name = "N", help_heading = CLIENTS)]
+    pub handshake_burst: Option<Count>,
+
+    /// Networks whose addresses stand for many clients. Default: 127.0.0.0/8,::1/128
+    ///
+    /// Proxies and load balancers: what is bounded per address is not bounded for them.
+    #[arg(long, env = "RINGPOST_EXEMPT_NETWORKS", value_name = "NET,...", help_heading = CLIENTS)]
+    pub exempt_networks: Option<List>,
 
     /// Requests on their way to one peer, sent and not yet answered. Default: 8192
     #[arg(long, env = "RINGPOST_PEER_WINDOW", value_name = "N", help_heading = PEERS)]

@@ -1,6 +1,7 @@
 //! The configuration in effect, as text.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ringpost::Config;
@@ -26,8 +27,8 @@ impl Effective {
             // Writing to a String cannot fail.
             let _ = match value {
                 Some(value) => writeln!(text, "{key} = {value}{place}"),
-                None if key.starts_with("webhook") => writeln!(text, "# {key}: none"),
-                None => writeln!(text, "# {key}: as bound"),
+                None if key.starts_with("advertise") => writeln!(text, "# {key}: as bound"),
+                None => writeln!(text, "# {key}: none"),
             };
         }
         text
@@ -75,6 +76,9 @@ impl Effective {
             ),
             ("weight", Some(number(config.weight))),
             ("insecure_users", Some(config.insecure_users.into())),
+        ];
+        all.extend(trust_values(config));
+        all.extend([
             ("insecure_peers", Some(config.insecure_peers.into())),
             ("allowed_origins", list(&config.allowed_origins)),
             ("redirect_location", text(&location)),
@@ -97,7 +101,7 @@ impl Effective {
                 "clients_may_broadcast",
                 Some(config.clients_may_broadcast.into()),
             ),
-        ];
+        ]);
         all.extend(webhook_values(&config.webhook));
         all.extend([
             ("probe_period", time(gossip.probe_period)),
@@ -127,6 +131,16 @@ impl Effective {
             ),
             ("max_pending_sends", Some(number(limits.pending_sends_max))),
             ("locate_rate", Some(number(limits.locate_rate))),
+            ("message_rate", Some(number(limits.message_rate))),
+            ("message_burst", Some(number(limits.message_burst))),
+            ("max_connections", Some(number(limits.connections_max))),
+            (
+                "max_connections_per_address",
+                Some(number(limits.connections_per_address_max)),
+            ),
+            ("handshake_rate", Some(number(limits.handshake_rate))),
+            ("handshake_burst", Some(number(limits.handshake_burst))),
+            ("exempt_networks", shown(&limits.exempt_networks)),
             ("peer_window", Some(number(limits.peer_window))),
             (
                 "max_peer_queue_bytes",
@@ -139,6 +153,41 @@ impl Effective {
 }
 
 type KeyValue = (&'static str, Option<toml::Value>);
+
+/// A list of whatever has a text; `None` where it is empty.
+fn shown<T: ToString>(list: &[T]) -> Option<toml::Value> {
+    let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.into())
+}
+
+fn trust_values(config: &Config) -> [KeyValue; 14] {
+    let time = |time: Duration| Some(toml::Value::String(Span(time).to_string()));
+    let file = |file: &Option<PathBuf>| {
+        let file = file.as_ref()?;
+        Some(toml::Value::String(file.display().to_string()))
+    };
+    let files = |files: &[PathBuf]| {
+        let names: Vec<_> = files.iter().map(|file| file.display()).collect();
+        shown(&names)
+    };
+    let (users, peers) = (&config.users, &config.peers);
+    [
+        ("jwt_keys", files(&users.jwt_keys)),
+        ("jwt_secret_file", files(&users.jwt_secrets)),
+        ("jwt_audience", shown(&users.audiences)),
+        ("jwt_issuer", shown(&users.issuers)),
+        ("jwt_leeway", time(users.leeway)),
+        ("token_warning", time(users.expiry_warning)),
+        ("peer_ca", file(&peers.ca)),
+        ("peer_cert", file(&peers.cert)),
+        ("peer_key", file(&peers.key)),
+        ("cluster_secret_file", file(&peers.secret)),
+        ("peer_networks", shown(&peers.networks)),
+        ("api_keys_file", file(&config.api_keys)),
+        ("tls_cert", file(&config.tls.cert)),
+        ("tls_key", file(&config.tls.key)),
+    ]
+}
 
 fn webhook_values(webhook: &WebhookConfig) -> [KeyValue; 6] {
     let text = |value: &dyn ToString| Some(toml::Value::String(value.to_string()));

@@ -121,57 +121,6 @@ impl Config {
         }
         Ok(())
     }
-
-    fn check_trust(&self) -> Checked {
-        if !self.insecure_users {
-            return refuse(
-                "insecure-users",
-                "false",
-                "user tokens (JWT) come in a later version, and until then the only mode is \
-                 --insecure-users, which believes the user named in ?user=",
-            );
-        }
-        for origin in &self.allowed_origins {
-            or_refuse("allowed-origins", origin, address::origin(origin))?;
-        }
-        if self.insecure_peers {
-            return Ok(());
-        }
-        self.check_peers_are_local()?;
-        if !is_local(self.admin_listen) {
-            return refuse(
-                "admin-listen",
-                self.admin_listen,
-                "API keys come in a later version, and until then it must be a loopback address, \
-                 or --insecure-peers must say that the network is trusted",
-            );
-        }
-        Ok(())
-    }
-
-    /// Seeds that are names are left to the time they are resolved.
-    fn check_peers_are_local(&self) -> Checked {
-        const REASON: &str = "peers are not authenticated in this version, so it must be a \
-                              loopback address, or --insecure-peers must say that the network is \
-                              trusted";
-        if !is_local(self.peer_listen) {
-            return refuse("peer-listen", self.peer_listen, REASON);
-        }
-        if let Some(peer) = &self.advertise_peer {
-            let local = address::dialable(peer).is_ok_and(address::is_loopback);
-            if !local {
-                return refuse("advertise-peer", peer, REASON);
-            }
-        }
-        let elsewhere = |seed: &&String| {
-            seed.parse::<SocketAddr>()
-                .is_ok_and(|address| !is_local(address))
-        };
-        match self.seeds.iter().find(elsewhere) {
-            Some(seed) => refuse("seeds", seed, REASON),
-            None => Ok(()),
-        }
-    }
 }
 
 impl RoomConfig {
@@ -274,6 +223,16 @@ impl Limits {
         at_least("max-presence-users", self.presence_users_max, 1)?;
         at_least("max-pending-sends", self.pending_sends_max, 1)?;
         at_least("locate-rate", self.locate_rate, 1)?;
+        at_least("message-rate", self.message_rate, 1)?;
+        at_least("message-burst", self.message_burst, 1)?;
+        at_least("max-connections", self.connections_max, 1)?;
+        at_least(
+            "max-connections-per-address",
+            self.connections_per_address_max,
+            1,
+        )?;
+        at_least("handshake-rate", self.handshake_rate, 1)?;
+        at_least("handshake-burst", self.handshake_burst, 1)?;
         self.holds_one_message("max-outbound-bytes", self.outbound_bytes_max)?;
         self.holds_one_message("max-peer-queue-bytes", self.peer_queue_bytes_max)
     }
@@ -330,10 +289,6 @@ fn bounded(
     }
     let reason = format!("it must be {:?} to {most}", bounds.start());
     refuse(key, format_args!("{value:?}"), reason)
-}
-
-fn is_local(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 /// Two listeners cannot have one port; port 0 is a free one for each.

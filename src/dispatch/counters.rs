@@ -82,6 +82,34 @@ counters! {
     protocol_errors,
     /// Calls of the program's handler that panicked.
     handler_panics,
+    /// Handshakes and lookups refused for their token or ticket, or for the lack of one.
+    unauthorized,
+    /// Handshakes refused because the node had as many connections as it may.
+    connections_over_limit,
+    /// Handshakes and lookups refused because their address had too many connections.
+    connections_over_address_limit,
+    /// Handshakes and lookups refused because their address made too many in a short time.
+    handshakes_over_rate,
+    /// Lookups refused because the node had too many in a short time.
+    locates_over_rate,
+    /// Connections of clients that ended in their TLS handshake.
+    tls_errors,
+    /// Messages refused because their session sent too many in a short time.
+    rate_limited,
+    /// Sessions closed because they went on in spite of that.
+    sessions_over_rate,
+    /// Sessions closed because their token expired.
+    tokens_expired,
+    /// Calls of the API refused for their key, or for the lack of one.
+    api_unauthorized,
+    /// Connections of peers that ended in their TLS handshake.
+    peer_tls_errors,
+    /// Records of members that were not believed: an address, a weight or a generation that cannot be.
+    records_refused,
+    /// Times that keys, secrets or certificates were read again.
+    key_reloads,
+    /// Times that this did not work, and the ones from before stayed.
+    key_reload_errors,
     /// Gossip packets dropped because too many were under way.
     gossip_dropped,
     /// Peers refused: another cluster's name or an unknown protocol version.
