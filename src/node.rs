@@ -18,12 +18,14 @@ use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{LogLimits, StreamConfig};
+use crate::core::trust::TicketKey;
 use crate::core::view::View;
 use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
 use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
 use crate::rpc::{Command, Driver, Identified, SeedList};
+use crate::trust::Trust;
 use crate::webhook::Webhook;
 use crate::{rpc, ws};
 
@@ -118,9 +120,20 @@ impl Node {
         Self::launch(config, Some(Program::Frames(Arc::new(handler)))).await
     }
 
+    /// Whether a node could start with this: what [`Config::check`] refuses, and files of keys that cannot be
+    /// used.
+    ///
+    /// # Errors
+    /// The first setting that cannot stay as it is.
+    pub fn check(config: &Config) -> Result<(), ConfigError> {
+        config.check()?;
+        Trust::load(config).map(drop)
+    }
+
     async fn launch(config: Config, program: Option<Program>) -> Result<Self, StartError> {
         config.check()?;
         let allowed_origins = origins(&config)?;
+        let trust = Trust::load(&config)?;
         let generation = Generation(unix_ms());
         let webhook = Webhook::new(&config, generation)?;
         let listeners = Listeners::bind(&config).await?;
@@ -148,7 +161,11 @@ impl Node {
             Arc::new(SystemClock),
         );
         let webhooks = webhook.as_ref().map(|it| Arc::clone(&it.webhooks));
-        let dispatch = Arc::new(dispatch.with_webhooks(webhooks));
+        let dispatch = dispatch.with_webhooks(webhooks);
+        let dispatch = Arc::new(match trust.tokens {
+            None => dispatch,
+            Some(_) => dispatch.with_tickets(TicketKey::new(rand::random())),
+        });
         // Nobody else is to be asked.
         if config.seeds.iter().all(|seed| *seed == ready.peer) {
             dispatch.join();
@@ -184,8 +201,13 @@ impl Node {
         }
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
+        trust.follow(&node.dispatch, &node.tasks, &node.stop);
         node.spawn_control_plane(&me, views);
-        node.spawn_servers(Arc::new(config), me, listeners, allowed_origins, program);
+        let policy = Policy {
+            trust,
+            allowed_origins,
+        };
+        node.spawn_servers(Arc::new(config), me, listeners, policy, program);
         tracing::info!(node = %node.ready.id, url = node.ready.url, peer = node.ready.peer,
             admin = node.ready.admin, "started");
         Ok(node)
@@ -238,7 +260,7 @@ impl Node {
         config: Arc<Config>,
         me: Arc<Identified>,
         listeners: Listeners,
-        allowed_origins: Vec<Origin>,
+        policy: Policy,
         program: Option<Program>,
     ) {
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
@@ -270,7 +292,8 @@ impl Node {
                 message_bytes_max: limits.message_bytes_max,
                 fragments_max: limits.fragments_max,
             },
-            allowed_origins,
+            tokens: policy.trust.tokens,
+            allowed_origins: policy.allowed_origins,
             locate_bucket: TokenBucket::new(limits.locate_rate, Instant::now()).into(),
             tasks: tasks.clone(),
             stop: stop.clone(),
@@ -343,6 +366,12 @@ impl Node {
         let _ = tokio::time::timeout(farewell, self.tasks.wait()).await;
         tracing::info!(node = %self.ready.id, "stopped");
     }
+}
+
+/// Who may come in.
+struct Policy {
+    trust: Trust,
+    allowed_origins: Vec<Origin>,
 }
 
 struct Listeners {

@@ -39,7 +39,7 @@ impl Settings {
         let limits = self.limits(&default.limits)?;
         let room = self.room(&default.room)?;
         let webhook = self.webhook(default.webhook)?;
-        let users = self.users(default.users);
+        let users = self.users(&default.users);
         let peers = self.peers()?;
         let texts = |list: Option<List>| list.map_or_else(Vec::new, |List(list)| list);
         let config = Config {
@@ -88,7 +88,7 @@ impl Settings {
         Ok((config, self.log_format.unwrap_or(LogFormat::Text)))
     }
 
-    fn users(&self, default: UserTrust) -> UserTrust {
+    fn users(&self, default: &UserTrust) -> UserTrust {
         let list = |said: &Option<List>| said.clone().map_or_else(Vec::new, |List(list)| list);
         let files = |said| list(said).into_iter().map(PathBuf::from).collect();
         UserTrust {

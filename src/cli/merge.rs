@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Command, parser::ValueSource};
-use ringpost::Config;
 use ringpost::config::ConfigError;
+use ringpost::{Config, Node};
 use serde::Deserialize;
 
 use super::settings::Settings;
@@ -30,7 +30,7 @@ pub type Sources = BTreeMap<String, Source>;
 /// A node's configuration and all that belongs to it.
 #[derive(Debug)]
 pub struct Effective {
-    /// For the library; it has passed [`Config::check`].
+    /// For the library; it has passed [`Node::check`].
     pub config: Config,
     /// For the log.
     pub log_format: LogFormat,
@@ -78,7 +78,7 @@ pub fn effective(
     };
     let named = |error: ConfigError| sentence(&error, &sources);
     let (config, log_format) = settings.into_config().map_err(named)?;
-    config.check().map_err(named)?;
+    Node::check(&config).map_err(named)?;
     Ok(Effective {
         config,
         log_format,

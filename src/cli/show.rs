@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ringpost::Config;
-use ringpost::config::{AtSessionLimit, RedirectLocation, WebhookConfig};
+use ringpost::config::{AtSessionLimit, Limits, RedirectLocation, WebhookConfig};
 
 use super::merge::{Effective, Source};
 use super::values::{LogFormat, Span};
@@ -50,10 +50,6 @@ impl Effective {
         let location = match config.redirect_location {
             RedirectLocation::SchemeRelative => "scheme-relative",
             RedirectLocation::Absolute => "absolute",
-        };
-        let at_session_limit = match limits.at_session_limit {
-            AtSessionLimit::RefuseNewest => "refuse-newest",
-            AtSessionLimit::ReplaceOldest => "replace-oldest",
         };
         let log_format = match self.log_format {
             LogFormat::Text => "text",
@@ -108,46 +104,9 @@ impl Effective {
             ("probe_timeout", time(gossip.probe_timeout)),
             ("suspicion_timeout", time(gossip.suspicion_timeout)),
             ("exchange_interval", time(gossip.exchange_interval)),
-            ("max_message_bytes", Some(number(limits.message_bytes_max))),
-            ("max_fragments", Some(number(limits.fragments_max))),
-            (
-                "max_outbound_bytes",
-                Some(number(limits.outbound_bytes_max)),
-            ),
-            ("handshake_timeout", time(limits.handshake_timeout)),
-            ("max_header_bytes", Some(number(limits.header_bytes_max))),
-            ("max_headers", Some(number(limits.headers_max))),
-            ("heartbeat_interval", time(limits.heartbeat_interval)),
-            ("heartbeat_timeout", time(limits.heartbeat_timeout)),
-            ("request_timeout", time(limits.request_timeout)),
-            (
-                "max_sessions_per_user",
-                Some(number(limits.sessions_per_user_max)),
-            ),
-            ("at_session_limit", text(&at_session_limit)),
-            (
-                "max_presence_users",
-                Some(number(limits.presence_users_max)),
-            ),
-            ("max_pending_sends", Some(number(limits.pending_sends_max))),
-            ("locate_rate", Some(number(limits.locate_rate))),
-            ("message_rate", Some(number(limits.message_rate))),
-            ("message_burst", Some(number(limits.message_burst))),
-            ("max_connections", Some(number(limits.connections_max))),
-            (
-                "max_connections_per_address",
-                Some(number(limits.connections_per_address_max)),
-            ),
-            ("handshake_rate", Some(number(limits.handshake_rate))),
-            ("handshake_burst", Some(number(limits.handshake_burst))),
-            ("exempt_networks", shown(&limits.exempt_networks)),
-            ("peer_window", Some(number(limits.peer_window))),
-            (
-                "max_peer_queue_bytes",
-                Some(number(limits.peer_queue_bytes_max)),
-            ),
-            ("log_format", text(&log_format)),
         ]);
+        all.extend(limit_values(limits));
+        all.push(("log_format", text(&log_format)));
         all
     }
 }
@@ -186,6 +145,54 @@ fn trust_values(config: &Config) -> [KeyValue; 14] {
         ("api_keys_file", file(&config.api_keys)),
         ("tls_cert", file(&config.tls.cert)),
         ("tls_key", file(&config.tls.key)),
+    ]
+}
+
+fn limit_values(limits: &Limits) -> [KeyValue; 23] {
+    let time = |time: Duration| Some(toml::Value::String(Span(time).to_string()));
+    let at_session_limit = match limits.at_session_limit {
+        AtSessionLimit::RefuseNewest => "refuse-newest",
+        AtSessionLimit::ReplaceOldest => "replace-oldest",
+    };
+    [
+        ("max_message_bytes", Some(number(limits.message_bytes_max))),
+        ("max_fragments", Some(number(limits.fragments_max))),
+        (
+            "max_outbound_bytes",
+            Some(number(limits.outbound_bytes_max)),
+        ),
+        ("handshake_timeout", time(limits.handshake_timeout)),
+        ("max_header_bytes", Some(number(limits.header_bytes_max))),
+        ("max_headers", Some(number(limits.headers_max))),
+        ("heartbeat_interval", time(limits.heartbeat_interval)),
+        ("heartbeat_timeout", time(limits.heartbeat_timeout)),
+        ("request_timeout", time(limits.request_timeout)),
+        (
+            "max_sessions_per_user",
+            Some(number(limits.sessions_per_user_max)),
+        ),
+        ("at_session_limit", Some(at_session_limit.into())),
+        (
+            "max_presence_users",
+            Some(number(limits.presence_users_max)),
+        ),
+        ("max_pending_sends", Some(number(limits.pending_sends_max))),
+        ("locate_rate", Some(number(limits.locate_rate))),
+        ("message_rate", Some(number(limits.message_rate))),
+        ("message_burst", Some(number(limits.message_burst))),
+        ("max_connections", Some(number(limits.connections_max))),
+        (
+            "max_connections_per_address",
+            Some(number(limits.connections_per_address_max)),
+        ),
+        ("handshake_rate", Some(number(limits.handshake_rate))),
+        ("handshake_burst", Some(number(limits.handshake_burst))),
+        ("exempt_networks", shown(&limits.exempt_networks)),
+        ("peer_window", Some(number(limits.peer_window))),
+        (
+            "max_peer_queue_bytes",
+            Some(number(limits.peer_queue_bytes_max)),
+        ),
     ]
 }
 

@@ -24,6 +24,7 @@ pub mod rooms;
 pub mod roster;
 pub mod stream;
 pub mod telling;
+pub mod trust;
 pub mod view;
 pub mod watch;
 pub mod webhook;

@@ -28,6 +28,7 @@ mod rosters;
 mod session;
 mod sessions;
 mod shard;
+mod tickets;
 mod topology;
 mod watching;
 mod webhooks;
@@ -58,6 +59,7 @@ pub use self::webhooks::{Watched, Webhooks};
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard, Subscriber};
+use self::tickets::Tickets;
 use crate::config::{AtSessionLimit, RoomConfig};
 use crate::core::consent::Consents;
 use crate::core::link::LinkLimits;
@@ -121,6 +123,8 @@ pub struct Dispatch {
     backend_room: Arc<Semaphore>,
     backend_ids: Mutex<RecentIds>,
     webhooks: Option<Arc<Webhooks>>,
+    /// Absent where users are believed.
+    tickets: Option<Tickets>,
 }
 
 impl Dispatch {
@@ -161,6 +165,7 @@ impl Dispatch {
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),
             webhooks: None,
+            tickets: None,
         }
     }
 
@@ -176,6 +181,12 @@ impl Dispatch {
         let topology = self.topology.load();
         let me = topology.view.me();
         me.map_or_else(Default::default, |me| me.generation)
+    }
+
+    /// The time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
     }
 
     /// The members, the ring and the links as they are now.

@@ -2,7 +2,7 @@
 //! the way back for its answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +16,7 @@ use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
 use crate::core::peer::{Answer, Outcome, Reply, Request};
 use crate::core::stream::{About, Position};
+use crate::core::trust::TicketKey;
 use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// Who wants to know what became of a request.
@@ -157,6 +158,8 @@ pub struct PeerLink {
     broken: AtomicBool,
     /// The peer is no longer a member.
     gone: CancellationToken,
+    /// That of tickets for the peer, once it has told.
+    ticket_key: OnceLock<TicketKey>,
 }
 
 impl PeerLink {
@@ -174,6 +177,7 @@ impl PeerLink {
             wake: Notify::new(),
             broken: AtomicBool::new(false),
             gone: CancellationToken::new(),
+            ticket_key: OnceLock::new(),
         }
     }
 
@@ -217,6 +221,17 @@ impl PeerLink {
     /// A connection was made, or could not be made, or broke.
     pub fn set_reachable(&self, reachable: bool) {
         self.broken.store(!reachable, Ordering::Relaxed);
+    }
+
+    /// The key of tickets for the peer, once it has told.
+    #[must_use]
+    pub fn ticket_key(&self) -> Option<TicketKey> {
+        self.ticket_key.get().cloned()
+    }
+
+    /// The peer tells its key. It has one for each start, and the link is for one.
+    pub fn set_ticket_key(&self, key: TicketKey) {
+        let _ = self.ticket_key.set(key);
     }
 
     /// Requests that wait, and requests sent and not yet answered.

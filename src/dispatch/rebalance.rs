@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Session};
-use crate::core::handshake::redirect;
 use crate::core::peer::Outcome;
 use crate::core::protocol::{Reason, Reply};
 use crate::error::CloseCode;
@@ -80,7 +79,11 @@ impl Dispatch {
         if !topology.is_reachable(&owner.id) || session.is_raw() {
             return false;
         }
-        let url = redirect::target_url(&owner.url, session.onward());
+        let principal = session.principal();
+        let url = self.onward_url(&principal, owner, session.onward(), after_ms);
+        let Some(url) = url else {
+            return false;
+        };
         self.counters.moves.add();
         session.tell(&Reply::Redirect {
             url: &url,

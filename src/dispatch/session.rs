@@ -1,7 +1,7 @@
 //! One client connection, as the rest of the node sees it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::outbox::Outbox;
 use crate::core::map::Set;
 use crate::core::protocol::{Encoded, Encoding, Reply, Welcome};
 use crate::core::stream::{Position, Resume};
+use crate::core::trust::{Claims, Principal};
 use crate::error::{CloseCode, ErrorCode};
 use crate::id::{RoomName, SessionId, StreamKey, UserId};
 
@@ -22,12 +23,19 @@ const RECENT_MAX: usize = 64;
 /// may have no receipt yet.
 const MUTED_MAX: usize = 1024;
 
+/// The end of a session whose user is believed for good.
+const NEVER: u64 = u64::MAX;
+
 /// A client connection after its handshake.
 #[derive(Debug)]
 pub struct Session {
     id: SessionId,
     user: UserId,
     inbox: StreamKey,
+    /// When its token expires, in milliseconds since the Unix epoch.
+    expires_at: AtomicU64,
+    /// What its token says, where a handler may want to know.
+    claims: Mutex<Option<Arc<Claims>>>,
     /// The query with which the client goes on to another node, without a position.
     onward: Box<str>,
     protocol: Protocol,
@@ -105,8 +113,8 @@ pub struct Greeting {
 /// What a session is made of.
 #[derive(Debug)]
 pub struct SessionConfig {
-    /// Its user.
-    pub user: UserId,
+    /// Its user, and how long that is believed.
+    pub principal: Principal,
     /// The query with which the client goes on to another node, without a position.
     pub onward: Box<str>,
     /// What its frames are.
@@ -123,8 +131,10 @@ impl Session {
     pub(super) fn new(id: SessionId, config: SessionConfig) -> Self {
         Self {
             id,
-            inbox: StreamKey::from(&config.user),
-            user: config.user,
+            inbox: StreamKey::from(&config.principal.user),
+            user: config.principal.user,
+            expires_at: AtomicU64::new(config.principal.expires_at.unwrap_or(NEVER)),
+            claims: Mutex::new(config.principal.claims),
             onward: config.onward,
             protocol: config.protocol,
             may_move: config.may_move,
@@ -150,6 +160,40 @@ impl Session {
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Its user, as proved and for as long.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        Principal {
+            user: self.user.clone(),
+            expires_at: self.expires_at(),
+            claims: self.claims(),
+        }
+    }
+
+    /// When its token expires, in milliseconds since the Unix epoch; `None`: never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<u64> {
+        Some(self.expires_at.load(Ordering::Relaxed)).filter(|at| *at != NEVER)
+    }
+
+    /// What its token says.
+    #[must_use]
+    pub fn claims(&self) -> Option<Arc<Claims>> {
+        super::locked(&self.claims).clone()
+    }
+
+    /// Its user has proved anew who it is; `None` if that is another user.
+    #[must_use]
+    pub fn renew(&self, principal: Principal) -> Option<()> {
+        if principal.user != self.user {
+            return None;
+        }
+        let expires_at = principal.expires_at.unwrap_or(NEVER);
+        self.expires_at.store(expires_at, Ordering::Relaxed);
+        *super::locked(&self.claims) = principal.claims;
+        Some(())
     }
 
     /// Its user's inbox.

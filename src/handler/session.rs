@@ -10,12 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Body, Handle, Message};
 use crate::core::frame;
+pub use crate::core::trust::Claims;
 use crate::dispatch;
 use crate::error::{CloseCode, ErrorCode};
 use crate::id::{RoomName, SessionId, UserId};
-
-/// What a user's token says.
-pub type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// Values by their types.
 type Values = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
@@ -67,10 +65,11 @@ impl Connection {
         self.0.remote
     }
 
-    /// What the user's token says. There are no tokens yet, so this is `None`.
+    /// What the user's token says; `None` where the node takes no tokens, or, of a client that was
+    /// redirected here, where it says more than 2 KiB.
     #[must_use]
     pub fn claims(&self) -> Option<Arc<Claims>> {
-        None
+        self.0.session.claims()
     }
 
     /// The node's handle, to send to others.

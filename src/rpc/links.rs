@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use super::{Identified, Refused, http2};
 use crate::core::backoff::Backoff;
 use crate::core::peer::{Answer, Outcome, Reply};
+use crate::core::trust::TicketKey;
 use crate::dispatch::{Dispatch, PeerLink, Topology};
 use crate::wire::proto;
 use crate::wire::proto::peer_client::PeerClient;
@@ -154,6 +155,9 @@ impl Carrier {
             loop {
                 match replies.message().await {
                     Ok(Some(batch)) => {
+                        if let Some(key) = TicketKey::from_bytes(&batch.ticket_key) {
+                            self.link.set_ticket_key(key);
+                        }
                         for reply in batch.replies {
                             let seq = reply.seq;
                             let reply = Reply::try_from(reply).unwrap_or_else(|error| {

@@ -167,6 +167,14 @@ impl Peer for PeerService {
         let peer = self.check(first.caller.as_ref(), remote)?;
         let incoming = Incoming::open(self, peer);
         let (outgoing, replies) = mpsc::channel(BATCHES_AHEAD);
+        if let Some(key) = self.dispatch.ticket_key() {
+            let hello = proto::ReplyBatch {
+                ticket_key: key.as_bytes().to_vec().into(),
+                ..Default::default()
+            };
+            // The channel is new and has room.
+            let _ = outgoing.try_send(Ok(hello));
+        }
         let stop = self.stop.clone();
         let span = tracing::info_span!("peer", node = %self.me.node, peer = %incoming.peer.node);
         let served = async move {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::ConfigError;
 use crate::dispatch::Dispatch;
@@ -100,7 +102,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 
     /// Reads the files again whenever they change, for ever. What cannot be read, or of which nothing can be
     /// made, is logged and counted, and the value stays as it was.
-    pub async fn follow(self: Arc<Self>, dispatch: Arc<Dispatch>) {
+    async fn follow(&self, dispatch: &Dispatch) {
         let counters = dispatch.counters();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -136,6 +138,22 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
                 }
             }
         }
+    }
+
+    /// Follows the files until the node stops.
+    pub fn spawn(
+        self: &Arc<Self>,
+        dispatch: &Arc<Dispatch>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let (reloaded, dispatch, stop) = (Arc::clone(self), Arc::clone(dispatch), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = reloaded.follow(&dispatch) => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
 
     fn names(&self) -> String {

@@ -8,6 +8,9 @@ use super::Server;
 use crate::config::Limits;
 use crate::dispatch::Session;
 
+/// A token is looked at this often at least: the machine's clock may be set.
+const TOKEN_LOOK_MAX: Duration = Duration::from_secs(3600);
+
 /// The heartbeat of one session.
 pub(super) struct Heartbeat {
     next_ping: Instant,
@@ -16,6 +19,10 @@ pub(super) struct Heartbeat {
     last_alive: Instant,
     /// By when the session must be welcomed; `None` once it was.
     welcome_by: Option<Instant>,
+    /// When to look at the session's token next; `None`: it is good for ever.
+    token_at: Option<Instant>,
+    /// The client has been told that its token expires.
+    warned: bool,
 }
 
 /// What a deadline means.
@@ -28,6 +35,20 @@ pub(super) enum Beat {
     Ping,
     /// It has not answered the last ping.
     Missed,
+    /// Its token is good for so many milliseconds more.
+    TokenExpiring(u64),
+    /// Its token has expired.
+    TokenExpired,
+}
+
+/// What is looked at when a deadline has come.
+pub(super) struct Looks<'a> {
+    pub limits: &'a Limits,
+    pub welcomed: bool,
+    /// How long its token is still good, in milliseconds; `None`: for ever.
+    pub token_left_ms: Option<u64>,
+    /// How long before that it is told.
+    pub warning_ms: u64,
 }
 
 impl Heartbeat {
@@ -39,6 +60,8 @@ impl Heartbeat {
             pinged: None,
             last_alive: now,
             welcome_by: (!session.is_welcomed()).then(|| now + limits.handshake_timeout),
+            token_at: session.expires_at().map(|_| now),
+            warned: false,
         }
     }
 
@@ -50,14 +73,26 @@ impl Heartbeat {
     /// When [`Self::beat`] wants to be called next.
     pub(super) fn deadline(&self) -> Instant {
         let answer_by = self.pinged.map(|(_, by)| by);
-        [answer_by, self.welcome_by]
+        [answer_by, self.welcome_by, self.token_at]
             .into_iter()
             .flatten()
             .fold(self.next_ping, Instant::min)
     }
 
+    /// The session has another token.
+    pub(super) fn token_changed(&mut self) {
+        self.token_at = Some(Instant::now());
+        self.warned = false;
+    }
+
     /// A deadline may have come.
-    pub(super) fn beat(&mut self, now: Instant, limits: &Limits, welcomed: bool) -> Beat {
+    pub(super) fn beat(&mut self, now: Instant, looks: &Looks<'_>) -> Beat {
+        let &Looks {
+            limits, welcomed, ..
+        } = looks;
+        if let Some(beat) = self.look_at_token(now, looks) {
+            return beat;
+        }
         if welcomed {
             self.welcome_by = None;
         } else if let Some(welcome_by) = self.welcome_by {
@@ -83,6 +118,30 @@ impl Heartbeat {
         self.pinged
             .get_or_insert((now, now + limits.heartbeat_timeout));
         Beat::Ping
+    }
+}
+
+impl Heartbeat {
+    fn look_at_token(&mut self, now: Instant, looks: &Looks<'_>) -> Option<Beat> {
+        self.token_at.filter(|at| now >= *at)?;
+        let Some(left) = looks.token_left_ms else {
+            self.token_at = None;
+            return None;
+        };
+        let again_in = |ms: u64| now + TOKEN_LOOK_MAX.min(Duration::from_millis(ms));
+        if left == 0 {
+            self.token_at = None;
+            return Some(Beat::TokenExpired);
+        }
+        if left > looks.warning_ms {
+            self.token_at = Some(again_in(left - looks.warning_ms));
+            return None;
+        }
+        self.token_at = Some(again_in(left));
+        // Nothing is written before the welcome.
+        let warns = looks.welcomed && !self.warned;
+        self.warned |= warns;
+        warns.then_some(Beat::TokenExpiring(left))
     }
 }
 

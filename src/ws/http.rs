@@ -20,14 +20,19 @@ use super::{Server, close, pump};
 use crate::config::RedirectLocation;
 use crate::core::handshake::query::Query;
 use crate::core::handshake::redirect::RedirectMode;
-use crate::core::handshake::{self, Head, Rejection, origin, redirect};
+use crate::core::handshake::{self, Credential, Head, Rejection, origin, redirect};
 use crate::core::protocol::{Reason, Reply};
+use crate::core::trust::{Hidden, Principal};
 use crate::dispatch::{Protocol, Session, SessionConfig};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::Program;
-use crate::id::{NodeId, UserId};
+use crate::id::NodeId;
 
 const NO_USER: &str = "no user: this node takes it from ?user=";
+
+const NO_TOKEN: &str = "no token: send it as Authorization: Bearer, as a subprotocol ringpost.bearer.TOKEN or in ?token=";
+
+const NO_KEY: &str = "the user's node has not been reached yet: try again in a second";
 
 const STOPPING: &str = "this node is about to stop: try another";
 
@@ -199,19 +204,28 @@ impl Answer<'_> {
             }
             return Err(refused);
         }
-        let Some(user) = query.user.clone() else {
-            if mode == RedirectMode::Frame {
+        let principal = match self.principal(head, &query, query.ticket.as_ref()) {
+            Ok(principal) => principal,
+            Err(refused) if mode == RedirectMode::Frame => {
+                self.server.dispatch.counters().unauthorized.add();
+                let (code, reason) = match refused.status {
+                    403 => (CloseCode::NotAllowed, "not allowed"),
+                    _ => (CloseCode::Unauthorized, "not authorized"),
+                };
                 return switched(Accepted::Goodbye {
-                    reply: error(ErrorCode::NotAllowed, NO_USER),
-                    code: CloseCode::Unauthorized,
-                    reason: "no user",
+                    reply: error(ErrorCode::NotAllowed, &refused.message),
+                    code,
+                    reason,
                 });
             }
-            return Err(no_user());
+            Err(refused) => {
+                self.server.dispatch.counters().unauthorized.add();
+                return Err(refused);
+            }
         };
         let onward = Query::onward(head.query());
         if let (Some((node, url)), true) = (
-            self.owner_to_go_to(&user, &onward),
+            self.owner_to_go_to(&principal, &onward),
             may_redirect(&query, mode),
         ) {
             self.server.dispatch.counters().redirects.add();
@@ -254,7 +268,7 @@ impl Answer<'_> {
         }
         let raw = matches!(self.server.program, Some(Program::Frames(_)));
         switched(Accepted::Session(SessionConfig {
-            user,
+            principal: self.server.kept(principal),
             onward: Query::onward_later(head.query()).into_boxed_str(),
             resume: query.resume,
             protocol: if raw {
@@ -268,13 +282,50 @@ impl Answer<'_> {
     }
 
     /// The owner of the user and the URL there, if that is another node that can be reached.
-    fn owner_to_go_to(&self, user: &UserId, onward: &str) -> Option<(NodeId, String)> {
-        let topology = self.server.dispatch.topology();
-        let owner = topology.owner_elsewhere(user.as_str())?;
-        topology.is_reachable(&owner.id).then(|| {
-            let url = redirect::target_url(&owner.url, onward);
-            (owner.id.clone(), url)
-        })
+    fn owner_to_go_to(&self, principal: &Principal, onward: &str) -> Option<(NodeId, String)> {
+        let dispatch = &self.server.dispatch;
+        let topology = dispatch.topology();
+        let owner = topology.owner_elsewhere(principal.user.as_str())?;
+        if !topology.is_reachable(&owner.id) {
+            return None;
+        }
+        let url = dispatch.onward_url(&self.server.kept(principal.clone()), owner, onward, 0)?;
+        Some((owner.id.clone(), url))
+    }
+
+    /// Who asks. A ticket is spent by this.
+    fn principal(
+        &self,
+        head: &Head<'_>,
+        query: &Query,
+        ticket: Option<&Hidden>,
+    ) -> Result<Principal, Rejection> {
+        let Some(tokens) = &self.server.tokens else {
+            let user = query.user.clone().ok_or_else(no_user)?;
+            return Ok(Principal::believed(user));
+        };
+        let dispatch = &self.server.dispatch;
+        let unauthorized = |message: String| Rejection::unauthorized(message);
+        let proof = Credential::of(head.headers, ticket, query.token.as_ref());
+        let principal = match proof {
+            None => Err(NO_TOKEN.to_owned()),
+            Some(Credential::Unreadable) => Err("there are two tokens".to_owned()),
+            Some(Credential::Ticket(ticket)) => {
+                (dispatch.redeem_ticket(ticket.reveal())).map_err(|error| error.to_string())
+            }
+            Some(Credential::Token(token)) => {
+                let verified = tokens.verify(token.reveal(), dispatch.unix_ms());
+                verified.map_err(|error| error.to_string())
+            }
+        };
+        let principal = principal.map_err(unauthorized)?;
+        match &query.user {
+            Some(user) if *user != principal.user => {
+                let message = "`user` is not the user of the token";
+                Err(Rejection::new(403, message))
+            }
+            _ => Ok(principal),
+        }
     }
 
     fn check_origin(&self, head: &Head<'_>) -> Result<Option<String>, Rejection> {
@@ -321,7 +372,10 @@ impl Answer<'_> {
             return Ok(response);
         }
         let query = Query::parse(head.query())?;
-        let user = query.user.ok_or_else(no_user)?;
+        let principal = self.principal(head, &query, None).inspect_err(|_| {
+            self.server.dispatch.counters().unauthorized.add();
+        })?;
+        let user = &principal.user;
         if !self.server.dispatch.has_joined() {
             return Err(Rejection::new(503, STARTING));
         }
@@ -331,9 +385,13 @@ impl Answer<'_> {
             .owner_elsewhere(user.as_str())
             .or_else(|| view.me());
         let owner = owner.ok_or_else(|| Rejection::new(503, "this node is not in its view"))?;
-        let url = redirect::target_url(&owner.url, &Query::onward(head.query()));
+        let onward = Query::onward(head.query());
+        let dispatch = &self.server.dispatch;
+        let principal = self.server.kept(principal.clone());
+        let url = dispatch.onward_url(&principal, owner, &onward, 0);
+        let url = url.ok_or_else(|| Rejection::new(503, NO_KEY))?;
         let digest = view.digest().to_string();
-        let body = redirect::locate_body(&user, &owner.id, &url, &digest);
+        let body = redirect::locate_body(user, &owner.id, &url, &digest);
         Ok(json(StatusCode::OK, body))
     }
 }
@@ -344,7 +402,7 @@ fn may_redirect(query: &Query, mode: RedirectMode) -> bool {
 }
 
 fn no_user() -> Rejection {
-    Rejection::new(401, NO_USER)
+    Rejection::unauthorized(NO_USER)
 }
 
 fn switching(accept: &str, subprotocol: Option<&'static str>) -> Response<Body> {

@@ -18,8 +18,10 @@ use crate::config::Config;
 use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::Origin;
 use crate::core::rate::TokenBucket;
+use crate::core::trust::Principal;
 use crate::dispatch::{Dispatch, Greeting};
 use crate::handler::{Handle, Program};
+use crate::trust::Tokens;
 
 /// What all connections of a node share.
 pub(crate) struct Server {
@@ -29,6 +31,8 @@ pub(crate) struct Server {
     pub program: Option<Program>,
     pub handle: Handle,
     pub frames: FrameLimits,
+    /// `None`: users are believed without tokens.
+    pub tokens: Option<Tokens>,
     pub allowed_origins: Vec<Origin>,
     pub locate_bucket: std::sync::Mutex<TokenBucket>,
     /// Connections and sessions under way.
@@ -45,6 +49,14 @@ impl Server {
             self.accept(stream, remote);
         })
         .await;
+    }
+
+    /// What a session keeps of its user's proof: what the token says is for handlers alone.
+    fn kept(&self, mut principal: Principal) -> Principal {
+        if self.program.is_none() {
+            principal.claims = None;
+        }
+        principal
     }
 
     fn accept(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) {

@@ -21,10 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Server;
-use super::heartbeat::{Beat, Heartbeat};
+use super::heartbeat::{Beat, Heartbeat, Looks};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
-use crate::core::protocol::Encoding;
+use crate::core::protocol::{Encoding, Reply};
 use crate::dispatch::{FEED_BYTES, Session, Taken};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Connection, Message};
@@ -139,13 +139,13 @@ where
                     self.break_off(violation);
                     end
                 }
-                Step::Deadline => {
-                    let end = self.on_deadline();
-                    timer.as_mut().reset(self.heartbeat.deadline());
-                    end
-                }
+                Step::Deadline => self.on_deadline(),
                 Step::End(end) => Some(end),
             };
+            let deadline = self.heartbeat.deadline();
+            if self.close_by.is_none() && (deadline < timer.deadline() || timer.is_elapsed()) {
+                timer.as_mut().reset(deadline);
+            }
             if let Some(end) = end {
                 return end;
             }
@@ -304,12 +304,25 @@ where
             // The Close frame could not be written in time.
             return (now >= close_by).then_some(End::Gone);
         }
-        let welcomed = self.session.is_welcomed();
-        match self
-            .heartbeat
-            .beat(now, &self.server.config.limits, welcomed)
-        {
+        let expires_at = self.session.expires_at();
+        let unix_ms = self.server.dispatch.unix_ms();
+        let tokens = self.server.tokens.as_ref();
+        let looks = Looks {
+            limits: &self.server.config.limits,
+            welcomed: self.session.is_welcomed(),
+            token_left_ms: expires_at.map(|at| at.saturating_sub(unix_ms)),
+            warning_ms: tokens.map_or(0, |tokens| tokens.warning_ms),
+        };
+        match self.heartbeat.beat(now, &looks) {
             Beat::Idle => {}
+            Beat::TokenExpiring(in_ms) => {
+                self.session.tell(&Reply::TokenExpiring { in_ms });
+            }
+            Beat::TokenExpired => {
+                self.server.dispatch.counters().tokens_expired.add();
+                let (code, close) = (ErrorCode::NotAllowed, CloseCode::Unauthorized);
+                self.session.refuse(code, "the token has expired", close);
+            }
             Beat::NotWelcome => {
                 let message = "the user's node cannot be reached";
                 let code = ErrorCode::Unreachable;

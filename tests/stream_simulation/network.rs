@@ -376,7 +376,11 @@ impl World {
             replies.extend(server.replies.take());
             if !replies.is_empty() {
                 let replies = replies.into_iter().map(Into::into).collect();
-                self.push_replies(id, proto::ReplyBatch { replies }.encode_to_vec());
+                let batch = proto::ReplyBatch {
+                    replies,
+                    ..Default::default()
+                };
+                self.push_replies(id, batch.encode_to_vec());
             }
         }
     }

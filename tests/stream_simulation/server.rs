@@ -9,6 +9,7 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use ringpost::core::protocol::{Qos, Recipient, Send};
 use ringpost::core::stream::Resume;
+use ringpost::core::trust::Principal;
 use ringpost::dispatch::{FEED_BYTES, Protocol, SessionConfig, Taken};
 use ringpost::id::{StreamKey, UserId};
 
@@ -99,7 +100,7 @@ impl World {
         let client = &self.clients[connection.client];
         let resume = connection.came_with.as_ref();
         let config = SessionConfig {
-            user: user_id(client.user),
+            principal: Principal::believed(user_id(client.user)),
             onward: "user=u".into(),
             protocol: Protocol::Json(Arc::clone(&process.greeting)),
             resume: resume.map_or(Resume::Fresh, |(epoch, offset)| {

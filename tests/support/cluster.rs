@@ -84,7 +84,10 @@ impl Node {
         command.args(["--listen", &self.listen.to_string()]);
         command.args(["--peer-listen", &self.peer.to_string()]);
         command.args(["--admin-listen", &self.admin.to_string()]);
-        command.args(["--seeds", &self.seeds, "--insecure-users"]);
+        command.args(["--seeds", &self.seeds]);
+        if !self.args.iter().any(|arg| arg.starts_with("--jwt")) {
+            command.arg("--insecure-users");
+        }
         command.args(&self.args);
         clean_environment(&mut command);
         command

@@ -88,7 +88,11 @@ fn a_refusal_is_one_sentence_with_the_key_the_value_and_what_would_do() {
             "id = 'a b'",
             "--id = \"a b\"|id in ringpost.toml|would do",
         ),
-        ("--id n1", "", "--insecure-users = false|JWT|later version"),
+        (
+            "--id n1",
+            "",
+            "--insecure-users = false|--jwt-keys|--jwt-secret-file",
+        ),
         (
             USABLE,
             "weight = 0",

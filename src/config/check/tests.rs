@@ -27,9 +27,19 @@ fn address(text: &str) -> SocketAddr {
 }
 
 #[test]
-fn the_defaults_pass_once_users_are_believed() {
+fn users_are_believed_or_have_tokens_and_never_both() {
     accepted(|_| {});
-    refused("insecure-users", "JWT", |c| c.insecure_users = false);
+    refused("insecure-users", "--jwt-keys", |c| c.insecure_users = false);
+    refused("insecure-users", "keys", |c| {
+        c.users.jwt_keys = vec!["keys.json".into()];
+    });
+    accepted(|c| {
+        c.insecure_users = false;
+        c.users.jwt_secrets = vec!["secret".into()];
+    });
+    refused("jwt-leeway", "300", |c| {
+        c.users.leeway = Duration::from_secs(301);
+    });
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What a node decides from a request head, before any byte of a WebSocket: whether it is a good
 //! handshake ([`check_upgrade`]), what its query asks for ([`query`]), whether its origin may come
-//! in ([`origin`]), and how it is sent elsewhere ([`redirect`]).
+//! in ([`origin`]), what it shows to prove its user ([`credential`]), and how it is sent elsewhere ([`redirect`]).
 //!
 //! *Invariant:* nothing here sends a client to an address that it named itself; `Host` is compared,
 //! never copied.
 
+pub mod credential;
 pub mod origin;
 pub mod query;
 pub mod redirect;
@@ -21,6 +22,7 @@ use sha1::{Digest, Sha1};
 
 use crate::core::protocol::Encoding;
 
+pub use credential::Credential;
 pub use origin::Origin;
 pub use query::{BadQuery, Query};
 pub use redirect::RedirectMode;
@@ -123,6 +125,17 @@ impl Rejection {
             status,
             message: message.into(),
             headers: &[],
+        }
+    }
+
+    /// 401: nobody knows who asks.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self {
+            headers: &[
+                ("www-authenticate", "Bearer"),
+                ("cache-control", "no-store"),
+            ],
+            ..Self::new(401, message)
         }
     }
 

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{RedirectMode, Rejection};
 use crate::core::stream::{OFFSET_END, Resume, is_epoch};
+use crate::core::trust::Hidden;
 use crate::id::UserId;
 
 /// The parameters that have a meaning; each may stand there once.
@@ -29,6 +30,10 @@ pub struct Query {
     pub redirect: Option<RedirectMode>,
     /// It has been redirected already, so it is served where it is now; the value does not matter.
     pub hop: bool,
+    /// Another node's word for it.
+    pub ticket: Option<Hidden>,
+    /// Its token, where it stands in no header.
+    pub token: Option<Hidden>,
     /// Where it wants to go on: from `epoch` and `offset`, which come together or not at all.
     pub resume: Resume,
 }
@@ -92,6 +97,8 @@ impl Query {
                 self.redirect = Some(RedirectMode::from_name(value).ok_or_else(rule)?);
             }
             "hop" => self.hop = true,
+            "ticket" => self.ticket = Some(Hidden::new(value)),
+            "token" => self.token = Some(Hidden::new(value)),
             _ => {}
         }
         Ok(())

@@ -29,11 +29,13 @@ fn users_are_form_decoded() {
 
 #[test]
 fn every_known_parameter_is_read() {
-    let raw = "user=a&redirect=never&hop=1&epoch=e_-9&offset=17&token=t&ticket=t";
+    let raw = "user=a&redirect=never&hop=1&epoch=e_-9&offset=17&token=t&ticket=u";
     let query = Query {
         user: UserId::new("a").ok(),
         redirect: Some(RedirectMode::Never),
         hop: true,
+        ticket: Some(Hidden::new("u")),
+        token: Some(Hidden::new("t")),
         resume: Resume::Unknown,
     };
     assert_eq!(Query::parse(raw), Ok(query));
@@ -186,7 +188,7 @@ proptest! {
         let asked = Query::parse(&raw).unwrap();
         let onward = Query::onward(&raw);
         prop_assert_eq!(asked.resume == Resume::Fresh, position.is_none());
-        let expected = Query { hop: true, redirect: None, ..asked };
+        let expected = Query { hop: true, redirect: None, token: None, ..asked };
         prop_assert_eq!(expected.user.as_ref().map(UserId::as_str), Some(&*name));
         let later = Query { resume: Resume::Fresh, ..expected.clone() };
         prop_assert_eq!(Query::parse(&onward), Ok(expected));

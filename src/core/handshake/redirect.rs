@@ -55,6 +55,12 @@ pub fn target_url(advertised_url: &str, onward_query: &str) -> String {
     format!("{}/ws?{onward_query}", advertised_url.trim_end_matches('/'))
 }
 
+/// The same with a ticket, for a URL that has a query.
+#[must_use]
+pub fn with_ticket(url: &str, ticket: &str) -> String {
+    format!("{url}&ticket={ticket}")
+}
+
 /// The `Location` of a 307 to this URL.
 #[must_use]
 pub fn location(url: &str, form: RedirectLocation) -> String {

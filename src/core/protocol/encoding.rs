@@ -111,6 +111,16 @@ pub enum Reply<'a> {
         /// Who has acked it.
         user: &'a UserId,
     },
+    /// `receipt` of a fresh token.
+    Renewed {
+        /// The request's id.
+        id: &'a str,
+    },
+    /// `token_expiring`.
+    TokenExpiring {
+        /// How long the token is still good.
+        in_ms: u64,
+    },
     /// `redirect`.
     Redirect {
         /// Where to go.
@@ -188,6 +198,8 @@ impl Reply<'_> {
             Self::UserChanged { user, online } => reply::user_changed(user, online),
             Self::RoomChanged { room, count, who } => reply::room_changed(room, count, who),
             Self::Delivered { id, user } => reply::delivered(id, user),
+            Self::Renewed { id } => reply::renewed(id),
+            Self::TokenExpiring { in_ms } => reply::token_expiring(in_ms),
             Self::Redirect {
                 url,
                 reason,

@@ -48,6 +48,7 @@ pub(super) struct Fields<'a> {
     pub since: Option<&'a str>,
     pub echo: Option<&'a str>,
     pub after: Option<&'a str>,
+    pub token: Option<&'a str>,
     pub repeated: Option<&'static str>,
 }
 
@@ -70,6 +71,7 @@ impl<'a> Fields<'a> {
             "since" => ("since", &mut self.since),
             "echo" => ("echo", &mut self.echo),
             "after" => ("after", &mut self.after),
+            "token" => ("token", &mut self.token),
             _ => return None,
         })
     }

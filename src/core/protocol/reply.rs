@@ -309,6 +309,18 @@ pub fn presence<'a>(id: &str, online: impl IntoIterator<Item = (&'a UserId, bool
         .end()
 }
 
+/// `receipt` of a fresh token: it is good.
+#[must_use]
+pub fn renewed(id: &str) -> Vec<u8> {
+    receipt_of(Some(id)).text("status", "accepted").end()
+}
+
+/// `token_expiring`: so long the session's token is still good.
+#[must_use]
+pub fn token_expiring(in_ms: u64) -> Vec<u8> {
+    Object::of_type("token_expiring").raw("in_ms", in_ms).end()
+}
+
 /// `redirect`; `after_ms` is how long to wait before following it.
 #[must_use]
 pub fn redirect(url: &str, reason: Reason, after_ms: Option<u64>) -> Vec<u8> {

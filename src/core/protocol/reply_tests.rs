@@ -113,6 +113,14 @@ fn replies_stand_in_the_documented_order_and_compactly() {
             error(ErrorCode::BadRequest, "no"),
             r#"{"type":"error","code":"bad_request","message":"no","retry":false}"#,
         ),
+        (
+            renewed("a1"),
+            r#"{"type":"receipt","id":"a1","status":"accepted"}"#,
+        ),
+        (
+            token_expiring(60_000),
+            r#"{"type":"token_expiring","in_ms":60000}"#,
+        ),
         (pong(None), r#"{"type":"pong"}"#),
         (pong(Some("x")), r#"{"type":"pong","id":"x"}"#),
     ] {

@@ -12,6 +12,7 @@ use super::body::within_depth;
 use super::fields::{Fields, Text, present, text_of};
 use super::rooms::{join, room_of, target};
 use crate::core::stream::{OFFSET_END, Position, Resume, is_epoch};
+use crate::core::trust::Hidden;
 use crate::error::ErrorCode;
 use crate::id::{RoomName, StreamKey, UserId};
 
@@ -65,6 +66,13 @@ pub enum Request<'a> {
         after: Option<UserId>,
         /// Whether changes of it are wanted from now on; `None`: as before.
         subscribe: Option<bool>,
+    },
+    /// A fresh token for the session.
+    Auth {
+        /// Names the reply.
+        id: Cow<'a, str>,
+        /// As it was sent.
+        token: Hidden,
     },
     /// Answered with a pong that echoes the id.
     Ping {
@@ -257,13 +265,6 @@ pub(super) fn bad(message: impl Into<String>) -> Fault {
     (ErrorCode::BadRequest, message.into())
 }
 
-pub(super) fn unsupported(what: &str) -> Fault {
-    (
-        ErrorCode::Unsupported,
-        format!("this server does not support {what}"),
-    )
-}
-
 fn request<'a>(
     kind: &str,
     fields: &Fields<'a>,
@@ -284,7 +285,7 @@ fn request<'a>(
             id: Some(named(id)?),
         }),
         "ack" => ack(fields),
-        "auth" => Err(unsupported("tokens")),
+        "auth" => auth(named(id)?, fields),
         _ => Err(bad("this type of request is not known")),
     }
 }
@@ -421,6 +422,15 @@ fn presence<'a>(
 
 pub(super) fn user(name: &str) -> Result<UserId, Fault> {
     UserId::new(name).map_err(|why| bad(format!("not a user id: {why}")))
+}
+
+fn auth<'a>(id: Cow<'a, str>, fields: &Fields<'a>) -> Result<Request<'a>, Fault> {
+    let token = fields.token.and_then(text_of);
+    let token = token.ok_or_else(|| bad("`token` must be a string"))?;
+    Ok(Request::Auth {
+        id,
+        token: Hidden::new(token),
+    })
 }
 
 fn flag(name: &str, raw: Option<&str>) -> Result<bool, Fault> {

@@ -179,8 +179,19 @@ fn a_wrong_presence_is_refused_by_its_id() {
 }
 
 #[test]
-fn what_is_not_served_yet_is_refused_by_its_id() {
-    all_refused("auth", ErrorCode::Unsupported, &[r#""token":"x""#]);
+fn a_fresh_token_is_passed_on_as_it_is() {
+    let token = Hidden::new("a.b");
+    let id = "i".into();
+    assert_eq!(
+        read(r#"{"type":"auth","id":"i","token":"a\u002eb"}"#),
+        Ok(Request::Auth { id, token })
+    );
+    let fields = [r#""room":"x""#, r#""token":null"#, r#""token":["x"]"#];
+    all_refused("auth", ErrorCode::BadRequest, &fields);
+}
+
+#[test]
+fn a_type_that_is_not_known_is_refused_by_its_id() {
     for kind in ["", "Send", "dance"] {
         all_refused(kind, ErrorCode::BadRequest, &[r#""room":"x""#]);
     }
@@ -188,7 +199,7 @@ fn what_is_not_served_yet_is_refused_by_its_id() {
 
 #[test]
 fn without_a_usable_id_the_refusal_has_no_name() {
-    use ErrorCode::{BadRequest, Unsupported};
+    use ErrorCode::BadRequest;
     let long = format!(r#"{{"type":"ping","id":"{}"}}"#, "i".repeat(65));
     for (text, code) in [
         (r#"{"type":"send","to":{"user":"b"},"body":1}"#, BadRequest),
@@ -229,7 +240,7 @@ fn without_a_usable_id_the_refusal_has_no_name() {
             BadRequest,
         ),
         (r#"{"type":"join","room":"x"}"#, BadRequest),
-        (r#"{"type":"auth","token":"x"}"#, Unsupported),
+        (r#"{"type":"auth","token":"x"}"#, BadRequest),
         (&long, BadRequest),
     ] {
         assert_eq!(nameless(text), code, "{text}");

@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Pump, STRANGE_MAX};
 use crate::core::protocol::{Encoding, Refusal, Reply, Request, RequestLimits, binary, parse};
+use crate::core::trust::Hidden;
 use crate::dispatch::WATCHED_MAX;
 use crate::error::{CloseCode, ErrorCode};
 use crate::id::StreamKey;
@@ -81,7 +82,7 @@ where
         }
     }
 
-    pub(super) fn take_request(&self, request: Request<'_>) {
+    pub(super) fn take_request(&mut self, request: Request<'_>) {
         let dispatch = &self.server.dispatch;
         match request {
             Request::Ack { position } => {
@@ -113,8 +114,39 @@ where
                     dispatch.room_presence(self.session, &id, room, after);
                 }
             }
+            Request::Auth { id, token } => self.renew(&id, &token),
             Request::Ping { id } => {
                 self.session.tell(&Reply::Pong { id: id.as_deref() });
+            }
+        }
+    }
+
+    /// A fresh token. A bad one changes nothing: the session goes on as long as the one before is good.
+    fn renew(&mut self, id: &str, token: &Hidden) {
+        let server = self.server;
+        let renewed = match &server.tokens {
+            None => Err((
+                ErrorCode::Unsupported,
+                "this node takes no tokens".to_owned(),
+            )),
+            Some(tokens) => match tokens.verify(token.reveal(), server.dispatch.unix_ms()) {
+                Err(error) => Err((ErrorCode::NotAllowed, error.to_string())),
+                Ok(principal) => {
+                    let other = || "the token is another user's".to_owned();
+                    let renewed = self.session.renew(server.kept(principal));
+                    renewed.ok_or_else(|| (ErrorCode::NotAllowed, other()))
+                }
+            },
+        };
+        match renewed {
+            Ok(()) => {
+                self.heartbeat.token_changed();
+                self.session.tell(&Reply::Renewed { id });
+            }
+            Err((code, message)) => {
+                server.dispatch.counters().unauthorized.add();
+                let message = &message;
+                self.session.tell(&Reply::Failed { id, code, message });
             }
         }
     }

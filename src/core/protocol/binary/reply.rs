@@ -83,6 +83,8 @@ pub fn server_message(reply: &Reply<'_>) -> ServerMessage {
             id: id.to_owned(),
             user: user.to_string(),
         }),
+        Reply::Renewed { id } => Told::Receipt(receipt_of(id, Status::Accepted)),
+        Reply::TokenExpiring { in_ms } => Told::TokenExpiring(proto::TokenExpiring { in_ms }),
         Reply::Redirect {
             url,
             reason,

@@ -75,7 +75,7 @@ fn json_of(frame: &Bytes) -> Value {
                     .put("left", it.left),
             }
         }
-        other @ Told::TokenExpiring(_) => panic!("{other:?}"),
+        Told::TokenExpiring(it) => object("token_expiring").put("in_ms", it.in_ms),
     }
     .0
     .into()
@@ -88,7 +88,7 @@ fn receipt_json(it: proto::Receipt) -> Object {
         proto::Status::Sent => object.put("status", "sent"),
         proto::Status::Accepted => object
             .put("status", "accepted")
-            .put("copies", it.copies)
+            .maybe("copies", (it.copies > 0).then_some(it.copies))
             .maybe("duplicate", it.duplicate.then_some(true)),
         proto::Status::Failed => {
             let error = error_json(Object(Map::new()), it.error.expect("a reason"));
@@ -329,6 +329,8 @@ fn what_is_told_of_others_says_the_same_in_both_forms() {
             message: "no",
         },
         Reply::RoomGap { room: &lobby },
+        Reply::Renewed { id },
+        Reply::TokenExpiring { in_ms: 59_000 },
         Reply::Pong { id: None },
         Reply::Pong { id: Some("x") },
     ] {

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::core::protocol::request::{
-    Fault, bad, check_promise, named, not_the_protocol, refuse, resume, unsupported, usable, user,
+    Fault, bad, check_promise, named, not_the_protocol, refuse, resume, usable, user,
 };
 use crate::core::protocol::rooms::{check_list, room};
 use crate::core::protocol::{
     Join, JoinRoom, Qos, Recipient, Refusal, Request, RequestLimits, Send, check_body,
 };
 use crate::core::stream::Resume;
+use crate::core::trust::Hidden;
 use crate::error::ErrorCode;
 use crate::id::StreamKey;
 use crate::proto::{self, ClientMessage, client_message};
@@ -59,7 +60,10 @@ fn read<'a>(
         }),
         Asked::Ack(asked) => ack(asked),
         Asked::Presence(asked) => presence(named(id)?, asked, limits.presence_users_max),
-        Asked::Auth(_) => Err(unsupported("tokens")),
+        Asked::Auth(asked) => Ok(Request::Auth {
+            id: named(id)?,
+            token: Hidden::new(&*asked.token),
+        }),
         Asked::Ping(_) if message.id.is_empty() => Ok(Request::Ping { id: None }),
         Asked::Ping(_) => Ok(Request::Ping {
             id: Some(named(id)?),
