@@ -1,6 +1,7 @@
 """An unmodified `aiohttp` client: connects where it is told to, exchanges one message.
 
-Arguments: URL of the sender, URL of the recipient, the recipient. Prints one JSON line.
+Arguments: URL of the sender, URL of the recipient, the recipient; perhaps the tokens of both.
+Prints one JSON line.
 """
 
 import asyncio
@@ -10,11 +11,16 @@ import sys
 import aiohttp
 
 
-async def main(sender_url, recipient_url, recipient):
+def connect(session, url, token=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    return session.ws_connect(url, headers=headers)
+
+
+async def main(sender_url, recipient_url, recipient, *tokens):
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(recipient_url) as receiving,
-        session.ws_connect(sender_url) as sending,
+        connect(session, recipient_url, *tokens[1:]) as receiving,
+        connect(session, sender_url, *tokens[:1]) as sending,
     ):
         nodes = [(await c.receive_json())["node"] for c in (sending, receiving)]
         send = {"type": "send", "id": "m1", "to": {"user": recipient}, "qos": 0, "body": "hi"}

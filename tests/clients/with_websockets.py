@@ -1,6 +1,7 @@
 """An unmodified `websockets` client: connects where it is told to, exchanges one message.
 
-Arguments: URL of the sender, URL of the recipient, the recipient. Prints one JSON line.
+Arguments: URL of the sender, URL of the recipient, the recipient; perhaps the tokens of both.
+Prints one JSON line.
 """
 
 import asyncio
@@ -10,10 +11,15 @@ import sys
 import websockets
 
 
-async def main(sender_url, recipient_url, recipient):
+def connect(url, token=None):
+    headers = {"Authorization": f"Bearer {token}"} if token else None
+    return websockets.connect(url, additional_headers=headers)
+
+
+async def main(sender_url, recipient_url, recipient, *tokens):
     async with (
-        websockets.connect(recipient_url) as receiving,
-        websockets.connect(sender_url) as sending,
+        connect(recipient_url, *tokens[1:]) as receiving,
+        connect(sender_url, *tokens[:1]) as sending,
     ):
         nodes = [json.loads(await c.recv())["node"] for c in (sending, receiving)]
         send = {"type": "send", "id": "m1", "to": {"user": recipient}, "qos": 0, "body": "hi"}

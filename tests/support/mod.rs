@@ -15,6 +15,7 @@ pub mod frames;
 pub mod http;
 pub mod kept;
 pub mod namespaces;
+pub mod python;
 pub mod wait;
 
 pub use client::{Client, Event, Handshake};

@@ -4,6 +4,7 @@
 mod support;
 
 mod issuer;
+mod libraries;
 mod program;
 
 use std::time::Duration;
