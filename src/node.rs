@@ -16,7 +16,7 @@ use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::{InvalidOrigin, Origin};
 use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
-use crate::core::rate::TokenBucket;
+use crate::core::rate::{Rate, TokenBucket};
 use crate::core::stream::{LogLimits, StreamConfig};
 use crate::core::view::View;
 use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
@@ -24,6 +24,7 @@ use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
 use crate::rpc::{Command, Driver, Identified, SeedList};
+use crate::trust::ClientTls;
 use crate::webhook::Webhook;
 use crate::{rpc, ws};
 
@@ -121,6 +122,7 @@ impl Node {
     async fn launch(config: Config, program: Option<Program>) -> Result<Self, StartError> {
         config.check()?;
         let allowed_origins = origins(&config)?;
+        let tls = ClientTls::load(&config.tls)?;
         let generation = Generation(unix_ms());
         let webhook = Webhook::new(&config, generation)?;
         let listeners = Listeners::bind(&config).await?;
@@ -185,7 +187,14 @@ impl Node {
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
         node.spawn_control_plane(&me, views);
-        node.spawn_servers(Arc::new(config), me, listeners, allowed_origins, program);
+        if let Some(tls) = &tls {
+            let following = tls.reloaded().follow(Arc::clone(&node.dispatch));
+            let stop = node.stop.clone();
+            node.tasks
+                .spawn(async move { stop.run_until_cancelled(following).await });
+        }
+        let edge = (allowed_origins, tls);
+        node.spawn_servers(Arc::new(config), me, listeners, edge, program);
         tracing::info!(node = %node.ready.id, url = node.ready.url, peer = node.ready.peer,
             admin = node.ready.admin, "started");
         Ok(node)
@@ -238,7 +247,7 @@ impl Node {
         config: Arc<Config>,
         me: Arc<Identified>,
         listeners: Listeners,
-        allowed_origins: Vec<Origin>,
+        (allowed_origins, tls): (Vec<Origin>, Option<ClientTls>),
         program: Option<Program>,
     ) {
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
@@ -272,6 +281,10 @@ impl Node {
             },
             allowed_origins,
             locate_bucket: TokenBucket::new(limits.locate_rate, Instant::now()).into(),
+            admission: ws::admission(limits).into(),
+            message_rate: Rate::new(limits.message_rate, limits.message_burst),
+            tls,
+            started: Instant::now(),
             tasks: tasks.clone(),
             stop: stop.clone(),
             config,
@@ -372,9 +385,14 @@ impl Listeners {
     fn ready(&self, config: &Config) -> Ready {
         let url = config.advertise_url.clone();
         let peer = config.advertise_peer.clone();
+        let scheme = if config.tls.cert.is_some() {
+            "wss"
+        } else {
+            "ws"
+        };
         Ready {
             id: config.id.clone(),
-            url: url.unwrap_or_else(|| format!("ws://{}", self.client_at)),
+            url: url.unwrap_or_else(|| format!("{scheme}://{}", self.client_at)),
             peer: peer.unwrap_or_else(|| self.peer_at.to_string()),
             admin: self.admin_at.to_string(),
         }
