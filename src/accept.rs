@@ -1,7 +1,7 @@
 //! Accepting connections until the node stops, whatever goes wrong in between.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -10,14 +10,17 @@ use crate::dispatch::Counters;
 
 /// How long to wait after `accept` failed: most likely there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often that is logged at most.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// Hands every connection to `take`; a failure is logged, counted and waited out.
+/// Hands every connection to `take`; a failure is counted, now and then logged, and waited out.
 pub(crate) async fn accept_all(
     listener: TcpListener,
     counters: &Counters,
     stop: &CancellationToken,
     mut take: impl FnMut(TcpStream, SocketAddr),
 ) {
+    let (mut logged, mut failures) = (None::<Instant>, 0_u64);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -33,7 +36,12 @@ pub(crate) async fn accept_all(
             }
             Err(error) => {
                 counters.accept_errors.add();
-                tracing::warn!(%error, "cannot accept a connection");
+                failures += 1;
+                if logged.is_none_or(|logged| logged.elapsed() >= LOG_PAUSE) {
+                    logged = Some(Instant::now());
+                    let at = listener.local_addr().ok();
+                    tracing::warn!(?at, %error, failures, "cannot accept connections");
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

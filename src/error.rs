@@ -118,6 +118,8 @@ pub enum CloseCode {
     HeartbeatMissed = 4408,
     /// The client reads more slowly than it is written to.
     TooSlow = 4413,
+    /// The client goes on sending more than it may.
+    RateLimited = 4429,
     /// Ten messages in a row that are not the protocol's.
     NotTheProtocol = 4500,
     /// Nobody knows who this is.

@@ -16,7 +16,7 @@ use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::{InvalidOrigin, Origin};
 use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
-use crate::core::rate::TokenBucket;
+use crate::core::rate::{Rate, TokenBucket};
 use crate::core::stream::{LogLimits, StreamConfig};
 use crate::core::trust::TicketKey;
 use crate::core::view::View;
@@ -295,6 +295,10 @@ impl Node {
             tokens: policy.trust.tokens,
             allowed_origins: policy.allowed_origins,
             locate_bucket: TokenBucket::new(limits.locate_rate, Instant::now()).into(),
+            admission: ws::admission(limits).into(),
+            message_rate: Rate::new(limits.message_rate, limits.message_burst),
+            tls: policy.trust.tls,
+            started: Instant::now(),
             tasks: tasks.clone(),
             stop: stop.clone(),
             config,
@@ -401,9 +405,14 @@ impl Listeners {
     fn ready(&self, config: &Config) -> Ready {
         let url = config.advertise_url.clone();
         let peer = config.advertise_peer.clone();
+        let scheme = if config.tls.cert.is_some() {
+            "wss"
+        } else {
+            "ws"
+        };
         Ready {
             id: config.id.clone(),
-            url: url.unwrap_or_else(|| format!("ws://{}", self.client_at)),
+            url: url.unwrap_or_else(|| format!("{scheme}://{}", self.client_at)),
             peer: peer.unwrap_or_else(|| self.peer_at.to_string()),
             admin: self.admin_at.to_string(),
         }

@@ -34,6 +34,7 @@ pub fn run(args: ServeArgs, sources: Sources) -> ExitCode {
     if let Err(sentence) = start_log(log_format) {
         return refused(&sentence);
     }
+    raise_open_files(config.limits.connections_max);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the runtime cannot be started: {error}")),
@@ -72,6 +73,33 @@ fn start_log(format: LogFormat) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// What a node opens beside connections of clients: its own files, links to peers, calls of the API.
+#[cfg(unix)]
+const OTHER_FILES: u64 = 1024;
+
+/// Takes as many open files as the system allows, and says so if that is too few.
+#[cfg(unix)]
+fn raise_open_files(connections_max: usize) {
+    let allowed = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(allowed) => allowed,
+        Err(error) => return warn!(%error, "the limit of open files cannot be raised"),
+    };
+    let wanted = u64::try_from(connections_max)
+        .unwrap_or(u64::MAX)
+        .saturating_add(OTHER_FILES);
+    if allowed < wanted {
+        warn!(
+            allowed,
+            wanted,
+            "the system allows fewer open files than --max-connections needs; raise its hard limit (ulimit -n, \
+             LimitNOFILE=) or lower the setting"
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_open_files(_connections_max: usize) {}
 
 async fn run_node(config: Config) -> ExitCode {
     let mut signals = match Signals::new() {

@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod admission;
 pub mod api;
 pub mod backoff;
 pub mod consent;

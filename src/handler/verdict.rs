@@ -119,6 +119,8 @@ pub enum SessionError {
     Violation(CloseCode),
     /// It sent ten messages in a row that are not the protocol's: 4500.
     NotTheProtocol,
+    /// It went on sending more than it may: 4429.
+    RateLimited,
     /// It read more slowly than it was written to: 4413.
     TooSlow,
     /// Nothing was heard of it in the heartbeat time: 4408.
@@ -139,6 +141,7 @@ impl SessionError {
         ];
         let others = [
             (CloseCode::NotTheProtocol, Self::NotTheProtocol),
+            (CloseCode::RateLimited, Self::RateLimited),
             (CloseCode::TooSlow, Self::TooSlow),
             (CloseCode::HeartbeatMissed, Self::HeartbeatMissed),
             (CloseCode::TryLater, Self::Unreachable),

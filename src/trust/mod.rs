@@ -1,6 +1,7 @@
 //! What stands in files of keys, secrets and certificates, and takes effect when it changes.
 
 mod files;
+mod tls;
 mod users;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::files::{FileSet, Reloaded};
+pub(crate) use self::tls::ClientTls;
 pub(crate) use self::users::Tokens;
 use crate::config::{Config, ConfigError};
 use crate::dispatch::Dispatch;
@@ -18,6 +20,8 @@ use crate::dispatch::Dispatch;
 pub(crate) struct Trust {
     /// `None`: users are believed without tokens.
     pub tokens: Option<Tokens>,
+    /// `None`: clients speak plain HTTP.
+    pub tls: Option<ClientTls>,
 }
 
 impl Trust {
@@ -28,6 +32,7 @@ impl Trust {
     pub fn load(config: &Config) -> Result<Self, ConfigError> {
         Ok(Self {
             tokens: Tokens::load(&config.users)?,
+            tls: ClientTls::load(&config.tls)?,
         })
     }
 
@@ -35,6 +40,9 @@ impl Trust {
     pub fn follow(&self, dispatch: &Arc<Dispatch>, tasks: &TaskTracker, stop: &CancellationToken) {
         if let Some(tokens) = &self.tokens {
             tokens.keys.spawn(dispatch, tasks, stop);
+        }
+        if let Some(tls) = &self.tls {
+            tls.reloaded().spawn(dispatch, tasks, stop);
         }
     }
 }

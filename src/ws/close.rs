@@ -4,8 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::scratch;
 use crate::core::frame::{self, Decoder, Event, FrameLimits};
@@ -60,13 +59,15 @@ where
 
 /// Ends a connection that never becomes a session: one reply's frame, one Close frame,
 /// and TCP after the client's Close or two seconds.
-pub(super) async fn say_goodbye(
-    mut socket: TcpStream,
+pub(super) async fn say_goodbye<S>(
+    mut socket: S,
     limits: &FrameLimits,
     reply: &[u8],
     code: CloseCode,
     reason: &str,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let close = frame::encode::close(Some(code.number()), reason);
     let frames = [reply, &close].concat();
     let goodbye = async {
@@ -80,7 +81,10 @@ pub(super) async fn say_goodbye(
 }
 
 /// Ends an HTTP connection after its last answer.
-pub(super) async fn end_http(mut socket: TcpStream) {
+pub(super) async fn end_http<S>(mut socket: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let goodbye = async {
         socket.shutdown().await?;
         wait_for_end(&mut socket).await

@@ -1,9 +1,9 @@
 //! The HTTP side of `--listen`: the WebSocket handshake, `/locate` and `/healthz`.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,9 +13,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument as _;
 
+use super::admitted::Admitted;
 use super::{Server, close, pump};
 use crate::config::RedirectLocation;
 use crate::core::handshake::query::Query;
@@ -51,38 +52,38 @@ enum Accepted {
     },
 }
 
-/// Serves one client connection, from its first byte to its last.
-pub(super) async fn serve(server: Arc<Server>, stream: TcpStream, remote: SocketAddr) {
+/// What a client is connected by: TCP, or TLS over it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
+/// Serves one client connection, from the first byte of HTTP to its last. `head_timeout` is what the head of
+/// a request may take.
+pub(super) async fn serve<S: Stream>(client: Admitted, stream: S, head_timeout: Duration) {
     // The future of the HTTP part is large, and an idle session should not carry it along.
-    let http = Box::pin(shake_hands(&server, stream)).await;
+    let http = Box::pin(shake_hands(&client, stream, head_timeout)).await;
     let Some((stream, already_read, accepted)) = http else {
         return;
     };
-    let server_of_session = Arc::clone(&server);
     // A task of its own: this one is as large as its largest moment.
-    let stop = server.stop.clone();
-    server.tasks.spawn(async move {
+    let (stop, tasks) = (client.server.stop.clone(), client.server.tasks.clone());
+    tasks.spawn(async move {
         tokio::select! {
-            () = run(server_of_session, stream, already_read, accepted, remote) => {}
+            () = run(client, stream, already_read, accepted) => {}
             () = stop.cancelled() => {}
         }
     });
 }
 
-async fn run(
-    server: Arc<Server>,
-    stream: TcpStream,
-    already_read: Bytes,
-    accepted: Accepted,
-    remote: SocketAddr,
-) {
+async fn run<S: Stream>(client: Admitted, stream: S, already_read: Bytes, accepted: Accepted) {
+    let (server, remote) = (&client.server, client.remote);
     match accepted {
         Accepted::Session(config) => {
-            let session = Opened::new(&server, config);
+            let session = Opened::new(server, config);
             // At debug level: a span of its own would cost every idle session half a kilobyte.
             let span = tracing::debug_span!("session", node = %server.dispatch.me(),
                 user = %session.0.user(), session = %session.0.id(), %remote);
-            pump::run(&server, (&session.0, remote), stream, already_read)
+            pump::run(server, (&session.0, remote), stream, already_read)
                 .instrument(span)
                 .await;
         }
@@ -113,30 +114,42 @@ impl Drop for Opened<'_> {
 
 /// Answers HTTP requests until one becomes a WebSocket. Returns the socket, what was read behind
 /// the handshake, and what was promised.
-async fn shake_hands(
-    server: &Arc<Server>,
-    stream: TcpStream,
-) -> Option<(TcpStream, Bytes, Accepted)> {
+async fn shake_hands<S: Stream>(
+    client: &Admitted,
+    stream: S,
+    head_timeout: Duration,
+) -> Option<(S, Bytes, Accepted)> {
+    let server = &client.server;
     let accepted: Arc<Mutex<Option<Accepted>>> = Arc::default();
     let slot = Arc::clone(&accepted);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (response, promised) = Answer { server }.answer(&request);
+    let answered = AtomicUsize::new(0);
+    let service = service_fn(|request: Request<Incoming>| {
+        answered.fetch_add(1, Ordering::Relaxed);
+        let (response, promised) = Answer { server, client }.answer(&request);
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = promised;
         async move { Ok::<_, Infallible>(response) }
     });
     let limits = &server.config.limits;
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.handshake_timeout)
+        .header_read_timeout(head_timeout)
         .max_headers(limits.headers_max)
         .max_buf_size(limits.header_bytes_max)
         .serve_connection(TokioIo::new(stream), service);
-    let parts = match Box::pin(connection.without_shutdown()).await {
-        Ok(parts) => parts,
-        Err(error) => {
-            tracing::debug!(%error, "a handshake ended badly");
-            return None;
-        }
+    let served = Box::pin(connection.without_shutdown());
+    let parts = tokio::select! {
+        served = served => match served {
+            Ok(parts) => parts,
+            Err(error) => {
+                let first = answered.load(Ordering::Relaxed) == 0;
+                if error.is_parse() || error.is_timeout() && first {
+                    server.dispatch.counters().handshakes_refused.add();
+                }
+                tracing::debug!(%error, "a handshake ended badly");
+                return None;
+            }
+        },
+        () = stuck(&answered, limits.handshake_timeout * 2) => return None,
     };
     let promised = accepted
         .lock()
@@ -152,8 +165,22 @@ async fn shake_hands(
     promised.map(|promised| (stream, already_read, promised))
 }
 
+/// Ends when no request was answered for so long: the client does not read its answers, for how long a
+/// request may take to come in is bounded elsewhere.
+async fn stuck(answered: &AtomicUsize, time: Duration) {
+    let mut before = None;
+    loop {
+        let now = answered.load(Ordering::Relaxed);
+        if before.replace(now) == Some(now) {
+            return;
+        }
+        tokio::time::sleep(time).await;
+    }
+}
+
 struct Answer<'a> {
     server: &'a Arc<Server>,
+    client: &'a Admitted,
 }
 
 impl Answer<'_> {
@@ -194,6 +221,17 @@ impl Answer<'_> {
             let response = switching(&upgrade.accept, upgrade.subprotocol);
             Ok((response, Some(promised)))
         };
+        if let Some(too_many) = self.client.handshake() {
+            return if mode == RedirectMode::Frame {
+                switched(Accepted::Goodbye {
+                    reply: error(too_many.code, too_many.message),
+                    code: CloseCode::TryLater,
+                    reason: too_many.message,
+                })
+            } else {
+                Err(too_many.into())
+            };
+        }
         if let Err(refused) = self.check_origin(head) {
             if mode == RedirectMode::Frame && query.redirect.is_some() {
                 return switched(Accepted::Goodbye {
@@ -340,12 +378,13 @@ impl Answer<'_> {
             Ok(origin) => origin,
             Err(refused) => return no_store(rejected(&refused)),
         };
-        let response = match head.method {
-            "OPTIONS" => preflight(),
-            "GET" | "HEAD" => self
+        let response = match (self.client.handshake(), head.method) {
+            (Some(too_many), _) => rejected(&too_many.into()),
+            (None, "OPTIONS") => preflight(),
+            (None, "GET" | "HEAD") => self
                 .located(head)
                 .unwrap_or_else(|rejection| rejected(&rejection)),
-            _ => {
+            (None, _) => {
                 let mut response =
                     text(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here\n");
                 put(&mut response, header::ALLOW, "GET, HEAD, OPTIONS");
@@ -367,6 +406,7 @@ impl Answer<'_> {
             bucket.take(Instant::now())
         };
         if !pass {
+            self.server.dispatch.counters().locates_over_rate.add();
             let mut response = text(StatusCode::TOO_MANY_REQUESTS, "too many lookups\n");
             put(&mut response, header::RETRY_AFTER, "1");
             return Ok(response);
@@ -436,7 +476,7 @@ fn rejected(rejection: &Rejection) -> Response<Body> {
     for (name, value) in rejection.headers {
         put(&mut response, HeaderName::from_static(name), value);
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(rejection.status, 429 | 503) {
         put(&mut response, header::RETRY_AFTER, "1");
     }
     // Whatever follows a bad handshake is not worth reading.

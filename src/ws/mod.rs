@@ -1,5 +1,6 @@
 //! The shell towards clients: sockets, the HTTP handshake, WebSocket frames.
 
+mod admitted;
 mod close;
 mod heartbeat;
 mod http;
@@ -7,21 +8,24 @@ mod pump;
 mod scratch;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::admitted::Admitted;
 use crate::accept::accept_all;
-use crate::config::Config;
+use crate::config::{Config, Limits};
+use crate::core::admission::{Admission, AdmissionLimits};
 use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::Origin;
-use crate::core::rate::TokenBucket;
+use crate::core::rate::{Rate, TokenBucket};
 use crate::core::trust::Principal;
 use crate::dispatch::{Dispatch, Greeting};
 use crate::handler::{Handle, Program};
-use crate::trust::Tokens;
+use crate::trust::{ClientTls, Tokens};
 
 /// What all connections of a node share.
 pub(crate) struct Server {
@@ -34,7 +38,15 @@ pub(crate) struct Server {
     /// `None`: users are believed without tokens.
     pub tokens: Option<Tokens>,
     pub allowed_origins: Vec<Origin>,
-    pub locate_bucket: std::sync::Mutex<TokenBucket>,
+    pub locate_bucket: Mutex<TokenBucket>,
+    /// Connections, and what their addresses do.
+    pub admission: Mutex<Admission>,
+    /// What each session may send.
+    pub message_rate: Rate,
+    /// `None`: clients speak plain HTTP.
+    pub tls: Option<ClientTls>,
+    /// From when on the limits count their time.
+    pub started: Instant,
     /// Connections and sessions under way.
     pub tasks: TaskTracker,
     /// Ends everything at once.
@@ -61,13 +73,33 @@ impl Server {
 
     fn accept(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr) {
         self.dispatch.counters().connections.add();
-        let server = Arc::clone(self);
+        let Some(client) = Admitted::new(self, remote) else {
+            return;
+        };
+        let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let stop = server.stop.clone();
             tokio::select! {
-                () = http::serve(server, stream, remote) => {}
+                () = client.serve(stream) => {}
                 () = stop.cancelled() => {}
             }
         });
     }
+
+    /// The time by which limits are kept.
+    fn since_start(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// What a node with these limits takes on.
+pub(crate) fn admission(limits: &Limits) -> Admission {
+    let (rate, burst) = (limits.handshake_rate, limits.handshake_burst);
+    Admission::new(AdmissionLimits {
+        connections_max: limits.connections_max,
+        per_address_max: limits.connections_per_address_max,
+        handshakes: Rate::new(rate, burst),
+        // Who makes twice as many has been told often enough.
+        connects: Rate::new(rate.saturating_mul(2), burst.saturating_mul(2)),
+        exempt: limits.exempt_networks.clone(),
+    })
 }

@@ -5,6 +5,7 @@
 //! decoder. So a session costs its task, its socket and its entry in the directory.
 
 mod program;
+mod rate;
 mod requests;
 
 use std::collections::VecDeque;
@@ -77,6 +78,7 @@ struct Pump<'a, S> {
     close_by: Option<Instant>,
     heartbeat: Heartbeat,
     strange: u8,
+    sent: rate::Sent,
     /// What waits is written the next time round.
     put_off: bool,
     /// The session as the program's handler sees it.
@@ -117,6 +119,7 @@ where
             close_by: None,
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
+            sent: rate::Sent::default(),
             put_off: false,
             connection: None,
         }
@@ -269,6 +272,7 @@ where
         for event in events {
             match event {
                 Event::Text(_) | Event::Binary(_) if self.session.outbox().is_closing() => {}
+                Event::Text(_) | Event::Binary(_) if !self.may_hand_over() => {}
                 Event::Text(text) if self.connection.is_some() => {
                     Box::pin(self.hand_over(Message::Text(text))).await;
                 }

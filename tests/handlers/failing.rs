@@ -206,3 +206,32 @@ fn a_drain_sends_the_clients_away_and_closes_their_sessions() {
     });
     calls.expect(&["close alice"]);
 }
+
+#[test]
+fn a_client_whose_frames_come_too_fast_is_closed_with_4429() {
+    struct Silent;
+
+    #[ringpost::async_trait]
+    impl RawHandler for Silent {
+        async fn on_message(&self, _: &RawSession, _: Message) {}
+    }
+
+    let ring = Ring::raw(Silent);
+    let connect = |user| {
+        let url = format!("{}/ws?user={user}", ring.url(0));
+        Client::connect(&url).unwrap()
+    };
+    let (mut client, mut other) = (connect("alice"), connect("bob"));
+    // A burst of 1,000 passes; nothing of this protocol can be refused by name.
+    for _ in 0..3_000 {
+        if client.try_send_frame(true, TEXT, b"x").is_err() {
+            break;
+        }
+    }
+    assert_eq!(client.read_to_close(PATIENCE).1, Some(4429));
+    assert_eq!(ring.metric(0, "sessions_over_rate"), 1);
+    other.send_frame(true, TEXT, b"x");
+    other.send_frame(true, crate::support::frames::PING, b"alive?");
+    let pong = other.event(PATIENCE);
+    assert_eq!(pong, Some(Event::Pong(b"alive?".to_vec())));
+}

@@ -30,6 +30,9 @@ impl Cluster {
             config.peer_listen = any;
             config.admin_listen = any;
             config.insecure_users = true;
+            // Tests send as fast as they can.
+            config.limits.message_rate = 1_000_000;
+            config.limits.message_burst = 1_000_000;
             config.seeds.clone_from(&seeds);
             change(&mut config);
             let node = Node::start(config).await.unwrap();

@@ -429,7 +429,7 @@ fn split(url: &str) -> io::Result<(SocketAddr, &str, &str)> {
     Ok((addresses.next().ok_or_else(invalid)?, authority, target))
 }
 
-fn is_timeout(error: &io::Error) -> bool {
+pub fn is_timeout(error: &io::Error) -> bool {
     use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }

@@ -81,6 +81,29 @@ pub enum Request<'a> {
     },
 }
 
+impl Request<'_> {
+    /// What names the reply; `None`: there is none, or it needs no name.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Send(Send { id, .. })
+            | Self::Join(Join { id, .. })
+            | Self::Leave { id, .. }
+            | Self::Presence { id, .. }
+            | Self::RoomPresence { id, .. }
+            | Self::Auth { id, .. } => Some(id),
+            Self::Ping { id } => id.as_deref(),
+            Self::Ack { .. } => None,
+        }
+    }
+
+    /// Whether a client may make as many of these as it likes.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        matches!(self, Self::Ack { .. } | Self::Ping { .. })
+    }
+}
+
 /// Whom a message is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recipient {

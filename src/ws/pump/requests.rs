@@ -49,7 +49,7 @@ where
             (Encoding::Json, _) => Err(strange("this protocol has no text messages")),
             (Encoding::Proto, _) => Err(strange("this protocol has no binary messages")),
         };
-        decoded.map_err(|refusal| self.refuse(&refusal)).ok()
+        decoded.map_err(|refusal| self.refuse_one(&refusal)).ok()
     }
 
     /// The request in a message; one that is none is answered.
@@ -65,17 +65,30 @@ where
         match request {
             Ok(request) => {
                 self.strange = 0;
-                Some(request)
+                if request.is_free() || self.may_pass() {
+                    return Some(request);
+                }
+                self.tell_rate_limited(request.id());
+                None
             }
             Err(refusal) => {
-                self.refuse(&refusal);
+                self.refuse_one(&refusal);
                 None
             }
         }
     }
 
-    pub(super) fn refuse(&mut self, refusal: &Refusal) {
-        self.session.tell(&Reply::from(refusal));
+    /// Answers what is refused whatever its sender may send, which counts like all else.
+    fn refuse_one(&mut self, refusal: &Refusal) {
+        if self.may_pass() {
+            self.session.tell(&Reply::from(refusal));
+        } else {
+            let id = match refusal {
+                Refusal::Failed { id, .. } => Some(&**id),
+                Refusal::NotTheProtocol { .. } | Refusal::Error { .. } => None,
+            };
+            self.tell_rate_limited(id);
+        }
         match refusal {
             Refusal::NotTheProtocol { .. } => self.strange(),
             Refusal::Failed { .. } | Refusal::Error { .. } => self.strange = 0,
