@@ -1,0 +1,67 @@
+// A TCP proxy that can cut its connections, and fall silent.
+
+import { connect, createServer } from "node:net";
+
+export class Proxy {
+  #server;
+  #pairs = new Set();
+  #target;
+  #isOpen = true;
+  #isSilent = false;
+  /** How many connections came through. */
+  accepted = 0;
+
+  /** In front of `ws://host:port`. */
+  static async start(url) {
+    const proxy = new Proxy();
+    proxy.#target = new URL(url);
+    proxy.#server = createServer((client) => proxy.#accept(client));
+    await new Promise((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    return proxy;
+  }
+
+  get url() {
+    return `ws://127.0.0.1:${this.#server.address().port}`;
+  }
+
+  #accept(client) {
+    if (!this.#isOpen) return client.resetAndDestroy();
+    this.accepted += 1;
+    const server = connect(Number(this.#target.port), this.#target.hostname);
+    const pair = [client, server];
+    this.#pairs.add(pair);
+    for (const [from, to] of [pair, [server, client]]) {
+      from.on("data", (data) => this.#isSilent || to.write(data));
+      from.on("error", () => {});
+      from.on("close", () => {
+        this.#pairs.delete(pair);
+        to.destroy();
+      });
+    }
+  }
+
+  /** Cuts all connections. */
+  cut() {
+    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+  }
+
+  /** Cuts all, and takes no more. */
+  offline() {
+    this.#isOpen = false;
+    this.cut();
+  }
+
+  online() {
+    this.#isOpen = true;
+  }
+
+  /** Nothing passes any more, and nobody is told; or again, for new connections. */
+  silent(is) {
+    this.#isSilent = is;
+  }
+
+  async stop() {
+    this.offline();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
