@@ -23,7 +23,8 @@ const DEFAULTS = {
 /** @param {import("../index.d.ts").Options} options */
 export function settingsOf(options) {
   const { url, user, token } = options;
-  const nodes = [url].flat().map(nodeUrl);
+  const urls = [url].flat();
+  const nodes = (urls.length ? urls : [""]).map(nodeUrl);
   if (user === undefined && token === undefined) {
     throw new RingpostError("unauthorized", "a client needs a user or a token");
   }

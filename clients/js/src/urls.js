@@ -12,7 +12,7 @@ export function nodeUrl(text) {
     const absolute = /^([a-z][a-z\d+.-]*:)?\//i.test(text) ? text : `ws://${text}`;
     const url = new URL(absolute, globalThis.location?.href);
     url.protocol = url.protocol.replace("http", "ws");
-    url.pathname = url.pathname.replace(/\/(ws\/?)?$/, "/ws");
+    url.pathname = url.pathname.replace(/(\/ws)?\/?$/, "/ws");
     url.hash = "";
     if (/^wss?:$/.test(url.protocol)) return url.href;
   } catch {

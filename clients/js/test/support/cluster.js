@@ -48,22 +48,34 @@ export class Cluster {
   nodes = [];
   #seeds;
   #flags;
+  #proxies;
 
-  /** Starts so many nodes, and waits until each sees all. */
-  static async start(count, flags = []) {
+  /** Starts so many nodes, and waits until each sees all. Clients reach them by these proxies, if there are any. */
+  static async start(count, flags = [], proxies = []) {
     const cluster = new Cluster();
     const ports = await freePorts(count);
     cluster.#seeds = ports.map((port) => `127.0.0.1:${port}`);
     cluster.#flags = flags;
+    cluster.#proxies = proxies;
     await Promise.all(cluster.#seeds.map((_, index) => cluster.#spawn(index)));
     await cluster.settled();
     return cluster;
   }
 
+  /** Starts one more node. Nobody waits until all know. */
+  async join() {
+    const [port] = await freePorts(1);
+    this.#seeds.push(`127.0.0.1:${port}`);
+    await this.#spawn(this.nodes.length);
+  }
+
   async #spawn(index) {
     const id = `n${index + 1}`;
     const flags = ["--id", id, "--insecure-users", "--seeds", this.#seeds.join(",")];
-    flags.push("--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--peer-listen", this.#seeds[index]);
+    flags.push("--admin-listen", "127.0.0.1:0", "--peer-listen", this.#seeds[index]);
+    const proxy = this.#proxies[index];
+    if (proxy) [proxy.target] = await freePorts(1);
+    flags.push("--listen", `127.0.0.1:${proxy?.target ?? 0}`, ...(proxy ? ["--advertise-url", proxy.url] : []));
     const child = spawn(binary, ["serve", ...flags, ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     child.stderr.on("data", (data) => (log = (log + data).slice(-4000)));
@@ -81,7 +93,7 @@ export class Cluster {
 
   /** Waits until all nodes that run see the same members, and none has a stream to copy. */
   async settled() {
-    const running = this.nodes.filter(({ process }) => process.exitCode === null && process.signalCode === null);
+    const { running } = this;
     await until("all nodes agree", async () => {
       const views = await Promise.all(running.map((node) => node.admin("/v1/cluster").catch(() => undefined)));
       return views.every((view) => {
@@ -102,6 +114,11 @@ export class Cluster {
 
   node(id) {
     return this.nodes.find((node) => node.id === id);
+  }
+
+  /** Those that were not killed, and have not ended. */
+  get running() {
+    return this.nodes.filter(({ process }) => process.exitCode === null && process.signalCode === null);
   }
 
   async stop() {

@@ -5,29 +5,26 @@ import { connect, createServer } from "node:net";
 export class Proxy {
   #server;
   #pairs = new Set();
-  #target;
+  /** The port on this machine that is behind it. */
+  target = 0;
   #isOpen = true;
   #isSilent = false;
   /** How many connections came through. */
   accepted = 0;
 
-  /** In front of `ws://host:port`. */
-  static async start(url) {
+  static async start() {
     const proxy = new Proxy();
-    proxy.#target = new URL(url);
     proxy.#server = createServer((client) => proxy.#accept(client));
     await new Promise((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
+    proxy.url = `ws://127.0.0.1:${proxy.#server.address().port}`;
     return proxy;
   }
 
-  get url() {
-    return `ws://127.0.0.1:${this.#server.address().port}`;
-  }
 
   #accept(client) {
     if (!this.#isOpen) return client.resetAndDestroy();
     this.accepted += 1;
-    const server = connect(Number(this.#target.port), this.#target.hostname);
+    const server = connect(this.target, "127.0.0.1");
     const pair = [client, server];
     this.#pairs.add(pair);
     for (const [from, to] of [pair, [server, client]]) {
@@ -42,7 +39,7 @@ export class Proxy {
 
   /** Cuts all connections. */
   cut() {
-    for (const pair of this.#pairs) for (const socket of pair) socket.resetAndDestroy();
+    for (const socket of [...this.#pairs].flat()) socket.resetAndDestroy();
   }
 
   /** Cuts all, and takes no more. */
