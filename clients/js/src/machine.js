@@ -8,13 +8,22 @@ import { outcomeUnknown, refusal, RingpostError } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { createMemberships } from "./memberships.js";
 import { positionOf } from "./position.js";
-import { Requests } from "./requests.js";
 import { keyOf } from "./watches.js";
-import { byteLength, newId, roomOf, textOf, untyped } from "./wire.js";
+import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
 
 /** @typedef {import("./inbox.js").Item} Item */
 /** @typedef {import("./link.js").Link} Link */
-/** @typedef {import("./requests.js").Request} Request */
+/**
+ * A request without a reply. `kind` and `room`: where its reply changes something. `rewinds`: the
+ * program says from where a room is to go on, whatever it has been given. `repeatable`: it may be
+ * sent again on another connection. `watched`, `unwatched`: what it subscribes to, or ends.
+ * `written`: where it was last written.
+ * @typedef {{
+ *   id: string, text: string, bytes: number, repeatable: boolean, number: number, written?: Link,
+ *   kind: string, room?: string, rewinds?: boolean, watched?: string[], unwatched?: string[],
+ *   resolve: (reply?: any) => void, reject: (error: RingpostError) => void,
+ * }} Request
+ */
 /** @typedef {import("../index.d.ts").Message} Message */
 /** @typedef {import("../index.d.ts").Position} Position */
 /**
@@ -42,8 +51,10 @@ const ID_BYTES_MAX = 64;
 /** @param {number} now @param {import("./options.js").Settings} settings @param {Host} host */
 export function createMachine(now, settings, host) {
   const { autoAck, bufferMax, outstandingMax, closeTimeoutMs } = settings;
-  const requests = new Requests();
-  const memberships = createMemberships(settings.seenMax, host);
+  /** In the order in which they were made. @type {Map<string, Request>} */
+  const requests = new Map();
+  let requestNumber = 0;
+  const memberships = createMemberships(host);
   const { rooms, watches } = memberships;
   const inbox = new Inbox(settings.seenMax, settings.resume);
   const { acks } = inbox;
@@ -62,7 +73,7 @@ export function createMachine(now, settings, host) {
     welcomed,
     said,
     lost,
-    dependsOn: (link) => memberships.isAsking() || requests.onlyOn(link).length > 0,
+    dependsOn: (link) => memberships.isAsking() || onlyOn(link).length > 0,
     offline: memberships.offline,
     end,
   });
@@ -78,7 +89,8 @@ export function createMachine(now, settings, host) {
     if (position) inbox.adopt(position);
     if (recovered === false) host.tell("gap", { stream: "inbox" });
     askAgain();
-    requests.toWrite().forEach(write);
+    // All but those that may be sent only once and were.
+    [...requests.values()].filter(({ repeatable, written }) => repeatable || !written).forEach(write);
     acks.repeat(now);
     ackDue(now);
   }
@@ -95,7 +107,7 @@ export function createMachine(now, settings, host) {
       // A room that the program is not in any more it has left on the current connection.
       if (!late || !(positionOf(said) || (from !== undefined && !rooms.get(from)))) message(now, untyped(said));
     } else if (type === "receipt") {
-      if (!late || !requests.isOfRoom(id)) receipt(now, said);
+      if (!late || requests.get(id)?.room === undefined) receipt(now, said);
     } else if (type === "presence") presence(said);
     else if (type === "delivered") host.tell(type, { id, user });
     else if (type === "joined" || type === "left") {
@@ -115,10 +127,20 @@ export function createMachine(now, settings, host) {
 
   /** Requests whose only connection is gone have an outcome that nobody knows. @param {Link} link @param {RingpostError} error */
   function lost(link, error) {
-    for (const { id, reject } of requests.onlyOn(link)) {
-      requests.settle(id);
+    for (const { id, reject } of onlyOn(link)) {
+      requests.delete(id);
       reject(outcomeUnknown(error));
     }
+  }
+
+  /** What was written to this connection, and can be answered nowhere else. @param {Link} link */
+  function onlyOn(link) {
+    return [...requests.values()].filter(({ repeatable, written }) => !repeatable && written === link);
+  }
+
+  /** Whether a request after that one is to leave this room. @param {number} after @param {string} left */
+  function leavesAfter(after, left) {
+    return [...requests.values()].some(({ number, kind, room }) => number > after && kind === "leave" && room === left);
   }
 
   /** The end: the last ack, all connections closed, all requests settled. @param {RingpostError} [error] */
@@ -128,7 +150,8 @@ export function createMachine(now, settings, host) {
     why = error ?? why;
     ack();
     connections.shutDown();
-    for (const { written, reject } of requests.takeAll()) reject(written ? outcomeUnknown(why) : why);
+    for (const { written, reject } of requests.values()) reject(written ? outcomeUnknown(why) : why);
+    requests.clear();
     host.tell("state", { state: "closed", error });
     host.tell("closed", { error });
     host.end(error);
@@ -147,7 +170,7 @@ export function createMachine(now, settings, host) {
     if (room) item = rooms.message(room, message, positionOf(message)) ? inbox.add(message) : undefined;
     else if (message.stream === "inbox") item = inbox.message(message);
     // Unless it is on its way out of a room, a node may have its reasons to have the client in it.
-    else if (name !== undefined && requests.leavesAfter(0, name)) return;
+    else if (name !== undefined && leavesAfter(0, name)) return;
     else item = inbox.other(message);
     if (item) host.message(item);
     else repeatsDropped += 1;
@@ -158,7 +181,7 @@ export function createMachine(now, settings, host) {
   function receipt(now, said) {
     const { id, status, error, recovered } = said;
     if (memberships.receipt(now, said)) return;
-    const request = requests.settle(id);
+    const request = take(requests, id);
     // One that is not known, or has had its reply, is none of ours.
     if (!request) return;
     const { kind, room = "", rewinds, number, resolve, reject } = request;
@@ -169,9 +192,9 @@ export function createMachine(now, settings, host) {
       return reject(failure);
     }
     if (kind !== "join" || !position) return resolve(kind === "leave" ? undefined : untyped(said));
-    if (!requests.leavesAfter(number, room)) {
+    if (!leavesAfter(number, room)) {
       if (rewinds) inbox.forget(`room:${room}`);
-      rooms.join(room, position, rewinds);
+      rooms.join(room, position, settings.seenMax, rewinds);
       ackHanded(now);
     }
     resolve({ ...position, recovered });
@@ -179,10 +202,10 @@ export function createMachine(now, settings, host) {
 
   /** @param {any} said */
   function presence(said) {
-    const request = requests.settle(said.id);
+    const request = take(requests, said.id);
     memberships.presence(said, request?.watched);
     // Perhaps an answer to an earlier request was under way when this one was made.
-    for (const key of request?.unwatched ?? []) watches.remove(key);
+    for (const key of request?.unwatched ?? []) watches.delete(key);
     request?.resolve(said.online ?? untyped(said));
   }
 
@@ -192,7 +215,7 @@ export function createMachine(now, settings, host) {
     if (!link) return;
     const { id, text, bytes, reject } = request;
     if (bytes > link.bytesMax) {
-      requests.settle(id);
+      requests.delete(id);
       return reject(new RingpostError("too_large", `it has ${bytes} bytes, and the node takes ${link.bytesMax}`));
     }
     request.written = link;
@@ -203,7 +226,7 @@ export function createMachine(now, settings, host) {
   function askAgain() {
     const link = current();
     if (!link || phase !== "running") return;
-    for (const request of memberships.ask(link.bytesMax)) host.write(link, textOf(request));
+    memberships.ask(link.bytesMax, (request) => host.write(link, textOf(request)));
   }
 
   /** Acks what is to be acked, due or not. */
@@ -271,8 +294,10 @@ export function createMachine(now, settings, host) {
       }
       const text = textOf({ type, id, ...fields });
       return new Promise((resolve, reject) => {
-        const request = { ...rest, id, text, bytes: byteLength(text), repeatable, kind: type, resolve, reject };
-        write(requests.add(request));
+        const bytes = byteLength(text);
+        const request = { ...rest, id, text, bytes, repeatable, number: ++requestNumber, kind: type, resolve, reject };
+        requests.set(id, request);
+        write(request);
       });
     },
 
@@ -285,7 +310,7 @@ export function createMachine(now, settings, host) {
     /** Leaves a room. Nothing of it is handed over from here on. @param {number} now @param {string} room */
     leave(now, room) {
       const reply = this.request({ type: "leave", room }, { room });
-      rooms.leave(room);
+      rooms.delete(room);
       inbox.forget(`room:${room}`);
       ackHanded(now);
       return reply;
@@ -301,7 +326,7 @@ export function createMachine(now, settings, host) {
       const [watched, unwatched] = [subscribe && keys, subscribe === false && keys];
       const message = { type: "presence", users, room, after, subscribe };
       const reply = this.request(message, { watched: watched || undefined, unwatched: unwatched || undefined });
-      for (const key of unwatched || []) watches.remove(key);
+      for (const key of unwatched || []) watches.delete(key);
       return reply;
     },
 

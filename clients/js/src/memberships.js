@@ -7,11 +7,10 @@ import { refusal } from "./errors.js";
 import { positionOf } from "./position.js";
 import { Rooms } from "./rooms.js";
 import { keyOf, Watches } from "./watches.js";
-import { byteLength, newId } from "./wire.js";
+import { byteLength, newId, take, textOf } from "./wire.js";
 
 /** @typedef {import("./errors.js").RingpostError} RingpostError */
 /** @typedef {import("./machine.js").Host} Host */
-/** @typedef {{key: string, item: any}} Entry */
 
 /** Between tries to ask again, with full jitter. A guess: whoever takes a room over needs about a second. */
 const RETRY_MIN_MS = 100;
@@ -21,22 +20,15 @@ const LIST_BYTES = 128;
 /** Items of one list. Nodes take 256 users unless told otherwise. */
 const LIST_ITEMS = 100;
 
-/** @param {number} seenMax @param {Host} host */
-export function createMemberships(seenMax, host) {
-  const rooms = new Rooms(seenMax);
+/** @param {Host} host */
+export function createMemberships(host) {
+  const rooms = new Rooms();
   const watches = new Watches();
   const retry = new Backoff(RETRY_MIN_MS, RETRY_MIN_MS, RETRY_MAX_MS);
   /** When what could not be had is asked for again. */
   let retryAt = Infinity;
   /** Lists that were asked for on the current connection, and not answered, by id. @type {Map<string, {of: Rooms | Watches, keys: string[]}>} */
   const asked = new Map();
-
-  /** A list has its answer: what was in it. @param {string} id */
-  function answered(id) {
-    const list = asked.get(id);
-    asked.delete(id);
-    return list;
-  }
 
   /** @param {number} now */
   function retryLater(now) {
@@ -58,34 +50,33 @@ export function createMemberships(seenMax, host) {
       retryAt = Infinity;
     },
 
-    /** The requests for all that the current connection does not have. @param {number} bytesMax of each */
-    ask(bytesMax) {
+    /**
+     * Asks for all that the current connection does not have.
+     * @param {number} bytesMax of each request
+     * @param {(request: object) => void} write
+     */
+    ask(bytesMax, write) {
       retryAt = Infinity;
-      /** @type {object[]} */
-      const requests = [];
-      /** @param {Rooms | Watches} of @param {Entry[]} list @param {object} request */
-      const ask = (of, list, request) => {
+      /** @param {Rooms | Watches} of @param {string[]} keys @param {object} request */
+      const ask = (of, keys, request) => {
         const id = newId();
-        const keys = list.map(({ key }) => key);
         keys.forEach((key) => of.asking(key));
         asked.set(id, { of, keys });
-        requests.push({ ...request, id });
+        write({ ...request, id });
       };
-      const items = (/** @type {Entry[]} */ list) => list.map(({ item }) => item);
-      for (const list of lists(rooms.unasked(), bytesMax)) ask(rooms, list, { type: "join", rooms: items(list) });
-      const watched = watches.unasked();
-      for (const list of lists(watched.filter(({ isRoom }) => !isRoom), bytesMax)) {
-        ask(watches, list, { type: "presence", users: items(list), subscribe: true });
+      const toJoin = (/** @type {string} */ room) => ({ room, since: rooms.get(room)?.arrived });
+      for (const keys of lists(rooms.unasked(), bytesMax, toJoin)) {
+        ask(rooms, keys, { type: "join", rooms: keys.map(toJoin) });
       }
-      for (const entry of watched.filter(({ isRoom }) => isRoom)) {
-        ask(watches, [entry], { type: "presence", room: entry.item, subscribe: true });
-      }
-      return requests;
+      const presence = { type: "presence", subscribe: true };
+      const [users, ofRooms] = ["u", "r"].map((kind) => watches.unasked().filter((key) => key[0] === kind));
+      for (const keys of lists(users, bytesMax, nameOf)) ask(watches, keys, { ...presence, users: keys.map(nameOf) });
+      for (const key of ofRooms) ask(watches, [key], { ...presence, room: nameOf(key) });
     },
 
     /** A receipt; says whether it was that of a list. @param {number} now @param {any} said */
     receipt(now, said) {
-      const list = answered(said.id);
+      const list = take(asked, said.id);
       for (const key of list?.keys ?? []) {
         const outcome = said.rooms?.find((/** @type {any} */ { room }) => room === key) ?? said;
         const position = positionOf(outcome);
@@ -101,12 +92,9 @@ export function createMemberships(seenMax, host) {
       return !!list;
     },
 
-    /**
-     * A join of a room that the client is in was refused: it may not be in it any more.
-     * @param {number} now @param {string} room @param {RingpostError} error
-     */
+    /** A join was refused: the client may not be in the room any more. @param {number} now @param {string} room @param {RingpostError} error */
     fellOut(now, room, error) {
-      if (!error.retry || !rooms.get(room)) return;
+      if (!error.retry || !rooms.has(room)) return;
       rooms.asking(room);
       rooms.refused(room, true);
       retryLater(now);
@@ -118,33 +106,36 @@ export function createMemberships(seenMax, host) {
      * @param {string[]} [watched] what the program subscribes to with it
      */
     presence({ id, online, room, count }, watched) {
-      const list = answered(id);
-      /** @type {[string, any, object][]} */
-      const known = Object.entries(online ?? {}).map(([user, is]) => [keyOf({ user }), is, { user, online: is }]);
-      if (room !== undefined) known.push([keyOf({ room }), count, { room, count, joined: [], left: [] }]);
-      for (const [key, is, change] of known) {
+      const list = take(asked, id);
+      /** @param {string} key @param {boolean | number} is @param {object} change */
+      const learn = (key, is, change) => {
         if (watched?.includes(key)) watches.add(key, is);
         else if (watches.learn(key, is) && list) host.tell("presence_change", change);
-      }
+      };
+      for (const user in online) learn(keyOf({ user }), online[user], { user, online: online[user] });
+      if (room !== undefined) learn(keyOf({ room }), count, { room, count, joined: [], left: [] });
       if (list) retry.reset();
     },
   };
 }
 
-/** The entries in lists of so many bytes each. @param {Entry[]} entries @param {number} bytesMax */
-function lists(entries, bytesMax) {
-  /** @type {Entry[][]} */
+/** The user or the room of a key. @param {string} key */
+const nameOf = (key) => key.slice(1);
+
+/** Lists of so many bytes each, as what stands in them is written. @param {string[]} keys @param {number} bytesMax @param {(key: string) => any} written */
+function lists(keys, bytesMax, written) {
+  /** @type {string[][]} */
   const all = [];
   let bytes = 0;
-  for (const entry of entries) {
-    const size = byteLength(JSON.stringify(entry.item)) + 1;
+  for (const key of keys) {
+    const size = byteLength(textOf(written(key))) + 1;
     bytes += size;
     let last = all.at(-1);
     if (!last || last.length >= LIST_ITEMS || bytes > bytesMax) {
       all.push((last = []));
       bytes = LIST_BYTES + size;
     }
-    last.push(entry);
+    last.push(key);
   }
   return all;
 }

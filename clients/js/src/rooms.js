@@ -1,60 +1,30 @@
 // The rooms that the program is in, and how far it has come in each.
-//
-// Membership ends with the connection, so on each new one all rooms are asked for again, each from
-// where its messages had come to.
 
 import { further } from "./position.js";
 import { Seen } from "./seen.js";
+import { Standing } from "./standing.js";
 
 /** @typedef {import("../index.d.ts").Position} Position */
 /**
- * `stage`: how the current connection stands to it. `came`: since it was asked for, messages with a
- * position have come. `waiting`: messages with a position that wait for the program.
- * @typedef {{
- *   stage: "out" | "asked" | "in", came: boolean, seen: Seen,
- *   arrived: Position, handed: Position, waiting: number,
- * }} Room
+ * `waiting`: messages with a position that wait for the program.
+ * @typedef {import("./standing.js").Stage & {seen: Seen, arrived: Position, handed: Position, waiting: number}} Room
  */
 
-/** All of them. How many there may be is for the nodes to say. */
-export class Rooms {
-  /** @type {Map<string, Room>} */
-  #byName = new Map();
-  #seenMax;
-
-  /** @param {number} seenMax */
-  constructor(seenMax) {
-    this.#seenMax = seenMax;
-  }
-
-  /** @param {string} name */
-  get(name) {
-    return this.#byName.get(name);
-  }
-
+/**
+ * All of them. How many there may be is for the nodes to say.
+ * @extends {Standing<Room>}
+ */
+export class Rooms extends Standing {
   /**
    * The program has joined a room. One that it is in already goes on, unless it `rewinds`.
-   * @param {string} name @param {Position} position @param {boolean} [rewinds]
+   * @param {string} name @param {Position} position @param {number} seenMax @param {boolean} [rewinds]
    */
-  join(name, position, rewinds) {
-    const room = this.#byName.get(name);
-    if (room && !rewinds) {
-      room.stage = "in";
-      return reach(room, position);
-    }
-    this.#byName.set(name, {
-      stage: "in",
-      came: false,
-      seen: new Seen(this.#seenMax),
-      arrived: position,
-      handed: position,
-      waiting: 0,
-    });
-  }
-
-  /** The program is not in it any more. @param {string} name */
-  leave(name) {
-    this.#byName.delete(name);
+  join(name, position, seenMax, rewinds) {
+    const before = rewinds ? undefined : this.get(name);
+    const room = before ?? { seen: new Seen(seenMax), arrived: position, handed: position, waiting: 0, stage: "in" };
+    room.stage = "in";
+    this.set(name, room);
+    reach(room, position);
   }
 
   /**
@@ -64,9 +34,9 @@ export class Rooms {
   message(room, { from, id }, position) {
     const isNew = room.seen.insert(from, id);
     if (position) {
-      if (isNew) room.waiting += 1;
-      reach(room, position);
+      room.waiting += +isNew;
       room.came = true;
+      reach(room, position);
     }
     return isNew;
   }
@@ -74,46 +44,16 @@ export class Rooms {
   /** The program has been given a message with that position. @param {Room} room @param {Position} position */
   hand(room, position) {
     room.waiting = Math.max(room.waiting - 1, 0);
-    room.handed = room.waiting === 0 ? room.arrived : position;
-  }
-
-  /** There is another connection, or none. */
-  offline() {
-    for (const room of this.#byName.values()) room.stage = "out";
-  }
-
-  /** All that are to be asked for: what a `join` says of each. */
-  unasked() {
-    const out = [...this.#byName].filter(([, room]) => room.stage === "out");
-    return out.map(([room, { arrived }]) => ({ key: room, item: { room, since: arrived } }));
-  }
-
-  /** @param {string} name */
-  asking(name) {
-    const room = this.#byName.get(name);
-    if (room) Object.assign(room, { stage: "asked", came: false });
+    room.handed = room.waiting ? position : room.arrived;
   }
 
   /** A room that was asked for is joined; says whether it waited for that. @param {string} name @param {Position} position */
   rejoined(name, position) {
-    const room = this.#byName.get(name);
-    if (room?.stage !== "asked") return false;
+    const room = this.asked(name);
+    if (!room) return false;
     room.stage = "in";
     // Messages have come further, perhaps into another epoch.
     if (!room.came) reach(room, position);
-    return true;
-  }
-
-  /**
-   * A room that was asked for could not be joined: it is to be asked for again, or forgotten; says
-   * whether it waited for that.
-   * @param {string} name @param {boolean} again
-   */
-  refused(name, again) {
-    const room = this.#byName.get(name);
-    if (room?.stage !== "asked") return false;
-    room.stage = "out";
-    if (!again) this.leave(name);
     return true;
   }
 }
@@ -121,5 +61,5 @@ export class Rooms {
 /** Everything up to there has come. @param {Room} room @param {Position} position */
 function reach(room, position) {
   room.arrived = further(room.arrived, position);
-  if (room.waiting === 0) room.handed = room.arrived;
+  if (!room.waiting) room.handed = room.arrived;
 }

@@ -29,3 +29,10 @@ export function textOf(message) {
 
 /** In UTF-8. @param {string} text */
 export const byteLength = (text) => new TextEncoder().encode(text).length;
+
+/** Takes something out of a map. @template T @param {Map<string, T>} map @param {string} key */
+export function take(map, key) {
+  const taken = map.get(key);
+  map.delete(key);
+  return taken;
+}
