@@ -30,7 +30,7 @@ class Client {
   /** @param {import("../index.d.ts").Options} options */
   constructor(options) {
     this.#settings = settingsOf(options);
-    this.#events = new Events(NOTICES_MAX, (item) => this.#do((machine, now) => machine.taken(now, item)));
+    this.#events = new Events(NOTICES_MAX, (item) => this.#do((machine) => machine.taken(item)));
     this.on("state", (state) => (this.#state = state));
     this.ready = /** @type {Promise<void>} */ (
       new Promise((resolve, reject) => {
@@ -100,7 +100,7 @@ class Client {
 
   /** @type {Api["leave"]} */
   async leave(room) {
-    return this.#do((machine, now) => machine.leave(now, room));
+    return this.#do((machine) => machine.leave(room));
   }
 
   /** @param {any} of */
@@ -126,11 +126,11 @@ class Client {
 
   /** @type {Api["ack"]} */
   ack({ epoch, offset }) {
-    if (epoch !== undefined && offset !== undefined) this.#do((machine, now) => machine.ack(now, { epoch, offset }));
+    if (epoch !== undefined && offset !== undefined) this.#do((machine) => machine.ack({ epoch, offset }));
   }
 
   close() {
-    this.#do((machine, now) => machine.close(now));
+    this.#do((machine) => machine.close());
     return this.#closed;
   }
 
@@ -139,8 +139,8 @@ class Client {
     return this.#do((machine) => machine.presence(Array.isArray(of) ? { users: of } : of, subscribe));
   }
 
-  /** @template T @param {(machine: import("./machine.js").Machine, now: number) => T} what */
+  /** @template T @param {(machine: import("./machine.js").Machine) => T} what */
   #do(what) {
-    return this.#shell.run((now) => what(this.#shell.machine, now));
+    return this.#shell.run(() => what(this.#shell.machine));
   }
 }

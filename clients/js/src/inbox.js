@@ -9,7 +9,7 @@ import { Seen } from "./seen.js";
 /**
  * A message on its way to the program. `position`: what the inbox has reached once the program has
  * it; `ackable`: whether that is one to ack. `dropped`: the program does not want it any more.
- * @typedef {{message: Message, position?: Position, ackable: boolean, done: boolean, dropped: boolean}} Item
+ * @typedef {{message: Message, position?: Position, ackable?: boolean, done?: boolean, dropped?: boolean}} Item
  */
 
 /** An ack waits this long for more to ack. */
@@ -23,17 +23,26 @@ export class Inbox {
   #seen;
   /** The same for what is neither of the inbox nor of a room that is kept track of. */
   #seenElsewhere;
+  #isAutomatic;
+  #now;
+  /** The ack that is to be sent, for how many messages, and the last one that was. @type {Position | undefined} */
+  #wanted;
+  #wants = 0;
+  /** @type {Position | undefined} */
+  #sent;
+  /** When `takeAck` has something. */
+  ackAt = Infinity;
   /** @type {Position | undefined} */
   arrived;
   /** @type {Position | undefined} */
   handed;
-  #toAck = false;
-  acks = new Acks();
 
-  /** @param {number} seenMax @param {Position} [resume] */
-  constructor(seenMax, resume) {
+  /** @param {import("./options.js").Settings} settings @param {() => number} now */
+  constructor({ seenMax, resume, autoAck }, now) {
     this.#seen = new Seen(seenMax);
     this.#seenElsewhere = new Seen(seenMax);
+    this.#isAutomatic = autoAck;
+    this.#now = now;
     this.arrived = this.handed = resume;
   }
 
@@ -42,24 +51,20 @@ export class Inbox {
     return this.#waiting.length;
   }
 
-  /** The inbox stands here: everything before it has arrived. @param {Position} position */
-  adopt(position) {
+  /** The inbox stands here: everything before it has arrived. @param {Position} position @param {boolean} [ackable] */
+  adopt(position, ackable = false) {
     this.arrived = further(this.arrived, position);
     const last = this.#waiting.at(-1);
-    if (last) last.position = this.arrived;
-    else this.handed = this.arrived;
+    if (!last) return this.#hand(this.arrived, ackable);
+    last.position = this.arrived;
+    last.ackable ||= ackable;
   }
 
   /** A message of the inbox; nothing if it had been seen. Its position counts in any case. @param {Message} message */
   message(message) {
     const item = this.#seen.insert(message.from, message.id) ? this.add(message) : undefined;
     const position = positionOf(message);
-    if (position) {
-      this.adopt(position);
-      const last = this.#waiting.at(-1);
-      if (last) last.ackable = true;
-      else this.#toAck = true;
-    }
+    if (position) this.adopt(position, true);
     return item;
   }
 
@@ -68,9 +73,10 @@ export class Inbox {
     return this.#seenElsewhere.insert(message.stream, message.from, message.id) ? this.add(message) : undefined;
   }
 
-  /** A message that is new. @param {Message} message @returns {Item} */
+  /** A message that is new. @param {Message} message */
   add(message) {
-    const item = { message, position: this.arrived, ackable: false, done: false, dropped: false };
+    /** @type {Item} */
+    const item = { message, position: this.arrived };
     this.#waiting.push(item);
     return item;
   }
@@ -80,8 +86,7 @@ export class Inbox {
     item.done = true;
     while (this.#waiting[0]?.done) {
       const { position, ackable } = /** @type {Item} */ (this.#waiting.shift());
-      this.handed = position ?? this.handed;
-      this.#toAck ||= ackable;
+      this.#hand(position, ackable);
     }
   }
 
@@ -94,44 +99,32 @@ export class Inbox {
     }
   }
 
-  /** What is to be acked, if that has changed since it was last asked for. */
-  takeToAck() {
-    const handed = this.#toAck ? this.handed : undefined;
-    this.#toAck = false;
-    return handed;
+  /** @param {Position} [position] @param {boolean} [ackable] */
+  #hand(position, ackable) {
+    this.handed = position ?? this.handed;
+    if (ackable && this.handed && this.#isAutomatic) this.ack(this.handed);
   }
-}
 
-/** The ack that is to be sent, and the last one that was. */
-class Acks {
-  /** @type {Position | undefined} */
-  #wanted;
-  /** @type {Position | undefined} */
-  #sent;
-  #messages = 0;
-  /** When `take` has something. */
-  due = Infinity;
-
-  /** Everything up to this position is done with, one more message. @param {number} now @param {Position} position */
-  want(now, position) {
+  /** Everything up to this position is done with, one more message. @param {Position} position */
+  ack(position) {
     this.#wanted = further(this.#wanted, position);
-    this.#messages += 1;
-    this.due = this.#messages >= ACK_MESSAGES ? now : Math.min(this.due, now + ACK_DELAY_MS);
+    this.#wants += 1;
+    this.ackAt = Math.min(this.ackAt, this.#now() + (this.#wants < ACK_MESSAGES ? ACK_DELAY_MS : 0));
   }
 
   /** What to ack now, on a connection that works. */
-  take() {
+  takeAck() {
     const wanted = this.#wanted;
     this.#sent = wanted ?? this.#sent;
     this.#wanted = undefined;
-    this.#messages = 0;
-    this.due = Infinity;
+    this.#wants = 0;
+    this.ackAt = Infinity;
     return wanted;
   }
 
-  /** The connection that had the last ack is gone, and may not have delivered it. @param {number} now */
-  repeat(now) {
+  /** The connection that had the last ack is gone, and may not have delivered it. */
+  repeatAck() {
     this.#wanted ??= this.#sent;
-    if (this.#wanted) this.due = now;
+    if (this.#wanted) this.ackAt = this.#now();
   }
 }

@@ -17,8 +17,12 @@ export class Link {
   since = 0;
   /** An `error` instead of the welcome, until the Close behind it says how bad it is. @type {RingpostError | undefined} */
   rejected;
-  /** @type {import("./liveness.js").Liveness | undefined} */
-  liveness;
+  /** When something was last heard of it. */
+  heard = 0;
+  /** After so long without a message it is asked whether it lives. */
+  quietMs = 0;
+  /** By when it must answer that. @type {number | undefined} */
+  answerBy;
   /** What the node takes as one message. */
   bytesMax = Infinity;
   /** Where its node wants the client to be, and when it is to go. @type {{at: number, url: string, reason: string} | undefined} */

@@ -1,7 +1,7 @@
 // The client as a state machine, with no clock and no socket.
 //
-// Inputs are what the program asks for, what connections say, and the time in milliseconds. What is
-// to be done leaves through a small interface, the host.
+// Inputs are what the program asks for, what connections say, and that time has gone on. What is to
+// be done leaves through a small interface, the host, which also has the time, and chance.
 
 import { createConnections } from "./connections.js";
 import { outcomeUnknown, refusal, RingpostError } from "./errors.js";
@@ -40,6 +40,7 @@ import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
  *   message: (item: Item) => void,
  *   tell: (name: string, detail: any) => void,
  *   end: (error?: RingpostError) => void,
+ *   now: () => number,
  *   random: () => number,
  * }} Host
  */
@@ -48,16 +49,15 @@ import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
 
 const ID_BYTES_MAX = 64;
 
-/** @param {number} now @param {import("./options.js").Settings} settings @param {Host} host */
-export function createMachine(now, settings, host) {
-  const { autoAck, bufferMax, outstandingMax, closeTimeoutMs } = settings;
+/** @param {import("./options.js").Settings} settings @param {Host} host */
+export function createMachine(settings, host) {
+  const { bufferMax, outstandingMax, closeTimeoutMs } = settings;
   /** In the order in which they were made. @type {Map<string, Request>} */
   const requests = new Map();
   let requestNumber = 0;
   const memberships = createMemberships(host);
   const { rooms, watches } = memberships;
-  const inbox = new Inbox(settings.seenMax, settings.resume);
-  const { acks } = inbox;
+  const inbox = new Inbox(settings, host.now);
   /** @type {"running" | "closing" | "ended"} */
   let phase = "running";
   let closeBy = Infinity;
@@ -68,7 +68,7 @@ export function createMachine(now, settings, host) {
   /** Messages were passed over on the current connection, since too many wait. */
   let isFull = false;
 
-  const connections = createConnections(now, settings, host, {
+  const connections = createConnections(settings, host, {
     position: () => inbox.arrived,
     welcomed,
     said,
@@ -79,8 +79,8 @@ export function createMachine(now, settings, host) {
   });
   const { current } = connections;
 
-  /** There is a new current connection. @param {number} now @param {any} welcome */
-  function welcomed(now, { node, recovered, ...welcome }) {
+  /** There is a new current connection. @param {any} welcome */
+  function welcomed({ node, recovered, ...welcome }) {
     welcomes += 1;
     isFull = false;
     memberships.offline();
@@ -91,23 +91,23 @@ export function createMachine(now, settings, host) {
     askAgain();
     // All but those that may be sent only once and were.
     [...requests.values()].filter(({ repeatable, written }) => repeatable || !written).forEach(write);
-    acks.repeat(now);
-    ackDue(now);
+    inbox.repeatAck();
+    ackDue();
   }
 
   /**
    * A connection says something. `late`: it is the one that is left. What is kept, and what is asked
    * for again, comes on the current one, too, and there in order.
-   * @param {number} now @param {any} said @param {boolean} late
+   * @param {any} said @param {boolean} late
    */
-  function said(now, said, late) {
+  function said(said, late) {
     const { type, id, room, user } = said;
     if (type === "message") {
       const from = roomOf(said);
       // A room that the program is not in any more it has left on the current connection.
-      if (!late || !(positionOf(said) || (from !== undefined && !rooms.get(from)))) message(now, untyped(said));
+      if (!late || !(positionOf(said) || (from !== undefined && !rooms.get(from)))) message(untyped(said));
     } else if (type === "receipt") {
-      if (!late || requests.get(id)?.room === undefined) receipt(now, said);
+      if (!late || requests.get(id)?.room === undefined) receipt(said);
     } else if (type === "presence") presence(said);
     else if (type === "delivered") host.tell(type, { id, user });
     else if (type === "joined" || type === "left") {
@@ -157,8 +157,8 @@ export function createMachine(now, settings, host) {
     host.end(error);
   }
 
-  /** @param {number} now @param {Message} message */
-  function message(now, message) {
+  /** @param {Message} message */
+  function message(message) {
     // The program has said that it wants no more; what is kept for it stays so.
     if (phase !== "running") return;
     // What is kept and passed over comes again on the next connection.
@@ -174,13 +174,12 @@ export function createMachine(now, settings, host) {
     else item = inbox.other(message);
     if (item) host.message(item);
     else repeatsDropped += 1;
-    ackHanded(now);
   }
 
-  /** @param {number} now @param {any} said */
-  function receipt(now, said) {
+  /** @param {any} said */
+  function receipt(said) {
     const { id, status, error, recovered } = said;
-    if (memberships.receipt(now, said)) return;
+    if (memberships.receipt(said)) return;
     const request = take(requests, id);
     // One that is not known, or has had its reply, is none of ours.
     if (!request) return;
@@ -188,14 +187,13 @@ export function createMachine(now, settings, host) {
     const position = positionOf(said);
     if (status === "failed" || error || (kind === "join" && !position)) {
       const failure = refusal(error);
-      if (kind === "join") memberships.fellOut(now, room, failure);
+      if (kind === "join") memberships.fellOut(room, failure);
       return reject(failure);
     }
     if (kind !== "join" || !position) return resolve(kind === "leave" ? undefined : untyped(said));
     if (!leavesAfter(number, room)) {
       if (rewinds) inbox.forget(`room:${room}`);
       rooms.join(room, position, settings.seenMax, rewinds);
-      ackHanded(now);
     }
     resolve({ ...position, recovered });
   }
@@ -232,19 +230,12 @@ export function createMachine(now, settings, host) {
   /** Acks what is to be acked, due or not. */
   function ack() {
     const link = current();
-    const position = link && acks.take();
+    const position = link && inbox.takeAck();
     if (position) host.write(link, textOf({ type: "ack", stream: "inbox", ...position }));
   }
 
-  /** @param {number} now */
-  function ackDue(now) {
-    if (acks.due <= now) ack();
-  }
-
-  /** @param {number} now */
-  function ackHanded(now) {
-    const position = autoAck && inbox.takeToAck();
-    if (position) acks.want(now, position);
+  function ackDue() {
+    if (inbox.ackAt <= host.now()) ack();
   }
 
   function closeIfDone() {
@@ -263,17 +254,17 @@ export function createMachine(now, settings, host) {
     /** When `tick` has something to do. */
     deadline() {
       if (phase === "ended") return Infinity;
-      const connected = current() ? Math.min(acks.due, memberships.retryAt()) : Infinity;
+      const connected = current() ? Math.min(inbox.ackAt, memberships.retryAt()) : Infinity;
       return Math.min(connected, closeBy, connections.deadline());
     },
 
-    /** Does what is due. @param {number} now */
-    tick(now) {
+    /** Does what is due. */
+    tick() {
       if (phase === "ended") return;
-      if (closeBy <= now) return end();
-      connections.tick(now);
-      if (memberships.retryAt() <= now) askAgain();
-      ackDue(now);
+      if (closeBy <= host.now()) return end();
+      connections.tick();
+      if (memberships.retryAt() <= host.now()) askAgain();
+      ackDue();
       closeIfDone();
     },
 
@@ -307,12 +298,11 @@ export function createMachine(now, settings, host) {
       return this.request({ type: "join", room, since: from }, { room, rewinds: since !== undefined });
     },
 
-    /** Leaves a room. Nothing of it is handed over from here on. @param {number} now @param {string} room */
-    leave(now, room) {
+    /** Leaves a room. Nothing of it is handed over from here on. @param {string} room */
+    leave(room) {
       const reply = this.request({ type: "leave", room }, { room });
       rooms.delete(room);
       inbox.forget(`room:${room}`);
-      ackHanded(now);
       return reply;
     },
 
@@ -330,25 +320,24 @@ export function createMachine(now, settings, host) {
       return reply;
     },
 
-    /** The program is done with everything up to here. @param {number} now @param {Position} position */
-    ack: (now, position) => acks.want(now, position),
+    /** The program is done with everything up to here. @param {Position} position */
+    ack: (position) => inbox.ack(position),
 
-    /** The program has a message. @param {number} now @param {Item} item */
-    taken(now, item) {
+    /** The program has a message. @param {Item} item */
+    taken(item) {
       if (item.done) return;
       inbox.done(item);
       const room = rooms.get(roomOf(item.message) ?? "");
       const position = positionOf(item.message);
       if (room && position) rooms.hand(room, position);
-      ackHanded(now);
-      if (isFull && inbox.size <= bufferMax / 2) connections.renew(now);
+      if (isFull && inbox.size <= bufferMax / 2) connections.renew();
     },
 
-    /** Ends the client once all requests have their replies, or the time for that is over. @param {number} now */
-    close(now) {
+    /** Ends the client once all requests have their replies, or the time for that is over. */
+    close() {
       if (phase !== "running") return;
       phase = "closing";
-      closeBy = now + closeTimeoutMs;
+      closeBy = host.now() + closeTimeoutMs;
     },
   };
 }

@@ -30,9 +30,8 @@ export function createMemberships(host) {
   /** Lists that were asked for on the current connection, and not answered, by id. @type {Map<string, {of: Rooms | Watches, keys: string[]}>} */
   const asked = new Map();
 
-  /** @param {number} now */
-  function retryLater(now) {
-    retryAt = Math.min(retryAt, now + retry.next(host.random()));
+  function retryLater() {
+    retryAt = Math.min(retryAt, host.now() + retry.next(host.random()));
   }
 
   return {
@@ -74,15 +73,15 @@ export function createMemberships(host) {
       for (const key of ofRooms) ask(watches, [key], { ...presence, room: nameOf(key) });
     },
 
-    /** A receipt; says whether it was that of a list. @param {number} now @param {any} said */
-    receipt(now, said) {
+    /** A receipt; says whether it was that of a list. @param {any} said */
+    receipt(said) {
       const list = take(asked, said.id);
       for (const key of list?.keys ?? []) {
         const outcome = said.rooms?.find((/** @type {any} */ { room }) => room === key) ?? said;
         const position = positionOf(outcome);
         if (outcome.error || !position) {
           const error = refusal(outcome.error);
-          if (error.retry) retryLater(now);
+          if (error.retry) retryLater();
           if (list?.of.refused(key, error.retry) && list.of === rooms) host.tell("not_rejoined", { room: key, error });
         } else if (rooms.rejoined(key, position)) {
           retry.reset();
@@ -92,12 +91,12 @@ export function createMemberships(host) {
       return !!list;
     },
 
-    /** A join was refused: the client may not be in the room any more. @param {number} now @param {string} room @param {RingpostError} error */
-    fellOut(now, room, error) {
+    /** A join was refused: the client may not be in the room any more. @param {string} room @param {RingpostError} error */
+    fellOut(room, error) {
       if (!error.retry || !rooms.has(room)) return;
       rooms.asking(room);
       rooms.refused(room, true);
-      retryLater(now);
+      retryLater();
     },
 
     /**

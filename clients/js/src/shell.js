@@ -6,6 +6,8 @@ import { createMachine } from "./machine.js";
 /** @typedef {import("./link.js").Link} Link */
 /** @typedef {import("./options.js").Settings} Settings */
 /** @typedef {import("../index.d.ts").TokenReason} TokenReason */
+const now = () => performance.now();
+
 /** No timer of a browser waits longer. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -22,7 +24,7 @@ export function createShell(settings, events) {
   let timer;
   let isFlushing = false;
 
-  const machine = createMachine(performance.now(), settings, {
+  const machine = createMachine(settings, {
     locate,
     open,
     close,
@@ -34,6 +36,7 @@ export function createShell(settings, events) {
       globalThis.removeEventListener?.("online", wake);
       news.push(() => events.end(error));
     },
+    now,
     random: Math.random,
   });
   const { connections } = machine;
@@ -43,11 +46,11 @@ export function createShell(settings, events) {
 
   /**
    * Lets something happen to the machine, and what is due.
-   * @template T @param {(now: number) => T} happen
+   * @template T @param {() => T} happen
    */
   function run(happen) {
     try {
-      return happen(performance.now());
+      return happen();
     } finally {
       flush();
     }
@@ -57,7 +60,7 @@ export function createShell(settings, events) {
     // What a listener does in here waits for what is under way.
     if (isFlushing) return;
     isFlushing = true;
-    machine.tick(performance.now());
+    machine.tick();
     for (let tell = news.shift(); tell; tell = news.shift()) tell();
     isFlushing = false;
     flushAt(machine.deadline());
@@ -67,7 +70,7 @@ export function createShell(settings, events) {
   function flushAt(deadline) {
     clearTimeout(timer);
     if (deadline === Infinity) return;
-    const wait = Math.ceil(deadline - performance.now());
+    const wait = Math.ceil(deadline - now());
     timer = setTimeout(flush, Math.min(Math.max(wait, 0), TIMER_MAX_MS));
   }
 
@@ -107,7 +110,7 @@ export function createShell(settings, events) {
       // Any other error says that there is no such thing, or nobody: the node itself says more.
       if (error instanceof RingpostError) return refused(link, error, !error.retry);
     }
-    run((now) => connections.located(now, link, to));
+    run(() => connections.located(link, to));
   }
 
   /** @param {Link} link @param {string} url @param {boolean} given */
@@ -122,9 +125,9 @@ export function createShell(settings, events) {
       }
       const { WebSocket = globalThis.WebSocket } = settings;
       const socket = (link.socket = new WebSocket(url, protocols));
-      socket.onmessage = (/** @type {MessageEvent} */ { data }) => run((now) => connections.text(now, link, data));
+      socket.onmessage = (/** @type {MessageEvent} */ { data }) => run(() => connections.text(link, data));
       socket.onclose = (/** @type {CloseEvent} */ { code, reason }) =>
-        run((now) => connections.closed(now, link, code, reason));
+        run(() => connections.closed(link, code, reason));
       // A close comes behind it, and says no less.
       socket.onerror = () => {};
     } catch (error) {
@@ -153,7 +156,7 @@ export function createShell(settings, events) {
 
   /** @param {Link} link @param {RingpostError} error @param {boolean} definite */
   function refused(link, error, definite) {
-    run((now) => connections.refused(now, link, error, definite));
+    run(() => connections.refused(link, error, definite));
   }
 
   return { machine, run };

@@ -14,14 +14,14 @@ describe("connecting", () => {
     const script = scripted().at(0);
     const [[, link, url, reason]] = script.done("locate");
     assert.deepEqual([url, reason], ["http://n1:1/locate?user=alice", "connect"]);
-    script.machine.connections.located(0, link, "wss://n2/ws?user=alice&hop=1");
+    script.machine.connections.located(link, "wss://n2/ws?user=alice&hop=1");
     assert.deepEqual(script.done(), [["open", link, "wss://n2/ws?user=alice&hop=1", false]]);
   });
 
   it("where locate cannot be had the node is asked to redirect by a message", () => {
     const script = scripted({ url: "https://n1/base" }).at(0);
     const [[, link]] = script.done("locate");
-    script.machine.connections.located(0, link);
+    script.machine.connections.located(link);
     assert.deepEqual(script.done(), [["open", link, "wss://n1/base/ws?user=alice&redirect=frame", true]]);
     script.said(link, { type: "redirect", url: "wss://n2/ws?hop=1", reason: "not_owner" });
     const [close, tell, open] = script.done();
@@ -34,7 +34,7 @@ describe("connecting", () => {
     for (const url of ["javascript:1", "n2:2/ws", "ws://n2/ws?secret", undefined]) {
       const script = scripted({ url: "wss://n1" }).at(0);
       const [[, link]] = script.done("locate");
-      script.machine.connections.located(0, link);
+      script.machine.connections.located(link);
       script.said(link, { type: "redirect", url, reason: "not_owner" });
       const [[, , state]] = script.done("tell");
       assert.deepEqual([state.state, state.error.code], ["connecting", "broken"]);
@@ -59,7 +59,7 @@ describe("connecting", () => {
     for (let tries = 0; tries < 4; tries += 1) {
       script.at(script.machine.deadline());
       const [[, link]] = script.done("locate");
-      script.machine.connections.located(script.now, link);
+      script.machine.connections.located(link);
       script.closed(link, 1013);
       waits.push(script.machine.deadline() - script.now);
     }
@@ -77,7 +77,7 @@ describe("connecting", () => {
       script.at(0);
       const [[, link, url]] = script.done("locate");
       assert.equal(new URL(url).host, node);
-      script.machine.connections.located(0, link);
+      script.machine.connections.located(link);
       script.closed(link, 1006);
     }
     assert.equal(script.machine.deadline(), 1_000);
@@ -86,7 +86,7 @@ describe("connecting", () => {
   it("a node that does not answer in time is dropped", () => {
     const script = scripted({ connectTimeoutMs: 500 }).at(0);
     const [[, link]] = script.done("locate");
-    script.machine.connections.located(0, link);
+    script.machine.connections.located(link);
     script.done();
     assert.deepEqual(script.at(500).done("close"), [["close", link, true]]);
   });
@@ -207,8 +207,8 @@ describe("requests", () => {
     const [a, b] = [send(script, "a"), send(script, "b")];
     script.message(link, 1);
     const [[, item]] = script.done("message");
-    script.machine.taken(0, item);
-    script.machine.close(0);
+    script.machine.taken(item);
+    script.machine.close();
     script.said(link, { type: "receipt", id: "a", status: "accepted" });
     assert.ok((await a).reply);
     script.at(50);
@@ -227,7 +227,7 @@ describe("requests", () => {
     const written = send(script, "a");
     script.closed(link, 1006);
     const unwritten = send(script, "b");
-    script.machine.close(0);
+    script.machine.close();
     script.at(1_000);
     assert.equal(script.done("end").length, 1);
     assert.deepEqual([(await written).error.code, (await unwritten).error.code], ["unknown", "closed"]);
@@ -256,16 +256,16 @@ describe("messages", () => {
     const link = script.connect();
     for (let offset = 1; offset <= 3; offset += 1) script.message(link, offset);
     const items = script.done("message").map(([, item]) => item);
-    script.machine.taken(0, items[1]);
-    script.machine.taken(0, items[2]);
+    script.machine.taken(items[1]);
+    script.machine.taken(items[2]);
     assert.equal(script.machine.handed().offset, 0);
-    script.machine.taken(0, items[0]);
+    script.machine.taken(items[0]);
     assert.equal(script.machine.handed().offset, 3);
     assert.deepEqual(script.at(99).written(), []);
     const ack = { type: "ack", stream: "inbox", epoch: "e", offset: 3 };
     assert.deepEqual(script.at(100).written(), [ack]);
     for (let offset = 4; offset < 4 + 64; offset += 1) script.message(link, offset);
-    for (const [, item] of script.done("message")) script.machine.taken(100, item);
+    for (const [, item] of script.done("message")) script.machine.taken(item);
     assert.equal(script.at(100).written()[0].offset, 67);
     // The last one may not have arrived: it is repeated.
     script.closed(link, 1006);
@@ -289,7 +289,7 @@ describe("messages", () => {
     for (let offset = 1; offset <= 6; offset += 1) script.message(link, offset);
     const items = script.done("message").map(([, item]) => item);
     assert.equal(items.length, 4);
-    for (const item of items.slice(0, 2)) script.machine.taken(0, item);
+    for (const item of items.slice(0, 2)) script.machine.taken(item);
     assert.deepEqual(script.done("close"), [["close", link]]);
     assert.match(script.at(0).located().url, /epoch=e&offset=4$/);
   });
@@ -304,7 +304,7 @@ describe("messages", () => {
       assert.deepEqual((await joined).reply, { epoch: "r", offset: 7, recovered: undefined });
     }
     script.message(link, 8, { stream: "room:a", epoch: "r" });
-    script.machine.taken(0, script.done("message")[0][1]);
+    script.machine.taken(script.done("message")[0][1]);
     assert.deepEqual(script.machine.roomHanded("a"), { epoch: "r", offset: 8 });
     script.closed(link, 1006);
     script.at(script.machine.deadline());
@@ -339,7 +339,7 @@ describe("messages", () => {
     script.said(link, { type: "receipt", id: script.written()[0].id, status: "joined", epoch: "r", offset: 0 });
     script.message(link, 1, { stream: "room:a", epoch: "r" });
     const [[, item]] = script.done("message");
-    void outcomeOf(script.machine.leave(0, "a"));
+    void outcomeOf(script.machine.leave("a"));
     assert.equal(item.dropped, true);
     script.message(link, 2, { stream: "room:a", epoch: "r" });
     assert.deepEqual(script.done("message"), []);
@@ -364,17 +364,17 @@ describe("liveness", () => {
   it("a network that is back is tried soon, and a connection from before it is asked", () => {
     const script = scripted();
     const link = script.connect();
-    script.machine.connections.wake(0);
+    script.machine.connections.wake();
     assert.deepEqual(script.at(0).written(), [{ type: "ping" }]);
     script.closed(link, 1006);
     for (let tries = 0; tries < 6; tries += 1) {
       script.at(script.machine.deadline());
       const [[, trial]] = script.done("locate");
-      script.machine.connections.located(script.now, trial);
+      script.machine.connections.located(trial);
       script.closed(trial, 1006);
     }
     assert.ok(script.machine.deadline() - script.now > 10_000);
-    script.machine.connections.wake(script.now);
+    script.machine.connections.wake();
     assert.ok(script.machine.deadline() - script.now <= 1_000);
   });
 });

@@ -10,12 +10,13 @@ export function scripted(options = {}) {
   const done = [];
   const note = (kind) => (...rest) => void done.push([kind, ...rest]);
   const names = ["locate", "open", "write", "close", "renewToken", "message", "tell", "end"];
-  const host = { ...Object.fromEntries(names.map((name) => [name, note(name)])), random: () => 1 };
-  const machine = createMachine(0, settings, host);
+  const host = { ...Object.fromEntries(names.map((name) => [name, note(name)])), now: () => script.now, random: () => 1 };
+  const script = {};
+  script.now = 0;
+  const machine = createMachine(settings, host);
   const { connections } = machine;
-  const script = {
+  return Object.assign(script, {
     machine,
-    now: 0,
     /** All that was done since this was last called, or all of a kind. */
     done: (kind) => done.splice(0).filter(([name]) => !kind || name === kind),
     /** The requests that were written since this was last called. */
@@ -23,15 +24,15 @@ export function scripted(options = {}) {
     /** Time goes on. */
     at(now) {
       script.now = now;
-      machine.tick(now);
+      machine.tick();
       return script;
     },
-    said: (link, message) => connections.text(script.now, link, JSON.stringify(message)),
-    closed: (link, code, reason = "") => connections.closed(script.now, link, code, reason),
+    said: (link, message) => connections.text(link, JSON.stringify(message)),
+    closed: (link, code, reason = "") => connections.closed(link, code, reason),
     /** The next connection is asked for: its link and URL. */
     located(url = "ws://n2:2/ws?user=alice&hop=1") {
       const [[, link]] = script.done("locate");
-      connections.located(script.now, link, url);
+      connections.located(link, url);
       const [[, , opened]] = script.done("open");
       return { link, url: opened };
     },
@@ -52,8 +53,7 @@ export function scripted(options = {}) {
         ...(offset === undefined ? {} : { epoch: "e", offset }),
         ...more,
       }),
-  };
-  return script;
+  });
 }
 
 /** Sockets whose other end is the test. */

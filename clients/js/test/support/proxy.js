@@ -22,7 +22,7 @@ export class Proxy {
 
 
   #accept(client) {
-    if (!this.#isOpen) return client.resetAndDestroy();
+    if (!this.#isOpen) return client.destroy();
     this.accepted += 1;
     const server = connect(this.target, "127.0.0.1");
     const pair = [client, server];
@@ -39,7 +39,7 @@ export class Proxy {
 
   /** Cuts all connections. */
   cut() {
-    for (const socket of [...this.#pairs].flat()) socket.resetAndDestroy();
+    for (const socket of [...this.#pairs].flat()) socket.destroy();
   }
 
   /** Cuts all, and takes no more. */
