@@ -199,7 +199,7 @@ export function createConnections(settings, host, session) {
         leaveAt(),
       ),
 
-    /** */
+    /** Does what is due. */
     tick() {
       if (leaveAt() <= host.now()) letGo();
       beat();

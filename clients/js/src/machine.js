@@ -204,7 +204,8 @@ export function createMachine(settings, host) {
     memberships.presence(said, request?.watched);
     // Perhaps an answer to an earlier request was under way when this one was made.
     for (const key of request?.unwatched ?? []) watches.delete(key);
-    request?.resolve(said.online ?? untyped(said));
+    const { id, ...page } = untyped(said);
+    request?.resolve(page.online ?? page);
   }
 
   /** Writes a request to the current connection, if there is one. @param {Request} request */
@@ -254,7 +255,8 @@ export function createMachine(settings, host) {
     /** When `tick` has something to do. */
     deadline() {
       if (phase === "ended") return Infinity;
-      const connected = current() ? Math.min(inbox.ackAt, memberships.retryAt()) : Infinity;
+      const again = phase === "running" ? memberships.retryAt() : Infinity;
+      const connected = current() ? Math.min(inbox.ackAt, again) : Infinity;
       return Math.min(connected, closeBy, connections.deadline());
     },
 

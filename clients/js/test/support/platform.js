@@ -25,11 +25,19 @@ function findBinary() {
   return { binary: tried.find(existsSync), tried: tried.join(" or ") };
 }
 
+function findChromium() {
+  const folders = (process.env.PATH ?? "").split(":");
+  const names = ["chromium", "chromium-browser", "google-chrome"];
+  const found = folders.flatMap((folder) => names.map((name) => join(folder, name)));
+  return process.env.RINGPOST_CHROMIUM ?? found.find(existsSync);
+}
+
 const ws = await loadWs();
 const { binary, tried } = findBinary();
 
 export const WebSocket = ws.WebSocket;
 export const WebSocketServer = ws.WebSocketServer;
+export const chromium = findChromium();
 export { binary };
 
 /** Why a test cannot run here, for its option `skip`. With RINGPOST_INSIST=1 that is a failure. */
@@ -40,3 +48,5 @@ function skip(/** @type {string | false} */ why) {
 
 export const withoutWs = skip(typeof ws === "string" && ws);
 export const withoutCluster = withoutWs || skip(!binary && `there is no ${tried}: cargo build --release`);
+export const withoutBrowser =
+  withoutCluster || skip(!chromium && "there is no Chromium: install it, or say where with RINGPOST_CHROMIUM");
