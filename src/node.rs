@@ -23,7 +23,8 @@ use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
 use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
-use crate::rpc::{Command, Driver, Identified, SeedList};
+use crate::rpc::{Command, Driver, Gate, Identified, SeedList};
+use crate::trust::{ApiKeys, Reloaded, Trust};
 use crate::webhook::Webhook;
 use crate::{rpc, ws};
 
@@ -118,11 +119,25 @@ impl Node {
         Self::launch(config, Some(Program::Frames(Arc::new(handler)))).await
     }
 
+    /// Refuses what [`Node::start`] would, but for addresses that cannot be bound: the settings, and the files
+    /// that they name.
+    ///
+    /// # Errors
+    /// The first setting that cannot stay as it is.
+    pub fn check(config: &Config) -> Result<(), ConfigError> {
+        config.check()?;
+        origins(config)?;
+        Webhook::new(config, Generation(unix_ms()))?;
+        Trust::load(config)?;
+        Ok(())
+    }
+
     async fn launch(config: Config, program: Option<Program>) -> Result<Self, StartError> {
         config.check()?;
         let allowed_origins = origins(&config)?;
         let generation = Generation(unix_ms());
         let webhook = Webhook::new(&config, generation)?;
+        let trust = Trust::load(&config)?;
         let listeners = Listeners::bind(&config).await?;
         let ready = listeners.ready(&config);
         let identity = Identity::new(IdentityParts {
@@ -154,16 +169,22 @@ impl Node {
             dispatch.join();
         }
         let (views_tx, views) = watch::channel(membership.view());
+        let networks = config.peers.networks.clone();
+        let gate = Gate::new(trust.peers.clone(), networks, Arc::clone(&dispatch));
+        let gate = Arc::new(gate);
         let driver = Driver {
             membership,
             seeds: SeedList::new(config.seeds.clone()),
             me: Arc::clone(&me),
+            gate: Arc::clone(&gate),
             dispatch: Arc::clone(&dispatch),
             commands: commands.downgrade(),
             views: views_tx,
             ended: ended_tx,
         };
         let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        trust.follow(&dispatch, &tasks, &stop);
         let bytes_max = config.limits.message_bytes_max;
         let node = Self {
             ready,
@@ -177,22 +198,34 @@ impl Node {
                 Some(_) => WEBHOOK_FAREWELL.min(config.drain_timeout / 4),
             },
             stop,
-            tasks: TaskTracker::new(),
+            tasks,
         };
         if let Some(webhook) = webhook {
             webhook.spawn(&node.dispatch, &node.tasks, &node.stop);
         }
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
-        node.spawn_control_plane(&me, views);
-        node.spawn_servers(Arc::new(config), me, listeners, allowed_origins, program);
+        node.spawn_control_plane(Arc::clone(&gate), &me, views);
+        let (listeners, keys) = ((listeners, gate), trust.api_keys);
+        node.spawn_servers(
+            Arc::new(config),
+            me,
+            listeners,
+            keys,
+            (allowed_origins, program),
+        );
         tracing::info!(node = %node.ready.id, url = node.ready.url, peer = node.ready.peer,
             admin = node.ready.admin, "started");
         Ok(node)
     }
 
     /// New views become topologies, topologies get links, and time passes.
-    fn spawn_control_plane(&self, me: &Arc<Identified>, mut views: watch::Receiver<Arc<View>>) {
+    fn spawn_control_plane(
+        &self,
+        gate: Arc<Gate>,
+        me: &Arc<Identified>,
+        mut views: watch::Receiver<Arc<View>>,
+    ) {
         let dispatch = Arc::clone(&self.dispatch);
         let (topologies_tx, topologies) = watch::channel(dispatch.topology().clone());
         let stop = self.stop.clone();
@@ -216,9 +249,8 @@ impl Node {
                 () = stop.cancelled() => {}
             }
         });
-        let dispatch = Arc::clone(&self.dispatch);
         rpc::spawn_links(
-            dispatch,
+            gate,
             Arc::clone(me),
             topologies,
             &self.tasks,
@@ -237,15 +269,15 @@ impl Node {
         &self,
         config: Arc<Config>,
         me: Arc<Identified>,
-        listeners: Listeners,
-        allowed_origins: Vec<Origin>,
-        program: Option<Program>,
+        (listeners, gate): (Listeners, Arc<Gate>),
+        api_keys: Option<Arc<Reloaded<ApiKeys>>>,
+        (allowed_origins, program): (Vec<Origin>, Option<Program>),
     ) {
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
         let serving = rpc::serve(
             listeners.peer,
             me,
-            Arc::clone(&self.dispatch),
+            gate,
             self.commands.clone(),
             tasks.clone(),
             stop.clone(),
@@ -278,6 +310,7 @@ impl Node {
         };
         let admin = Admin {
             dispatch: Arc::clone(&self.dispatch),
+            api_keys,
             message_bytes_max: server.frames.message_bytes_max,
             tasks: tasks.clone(),
             stop,
