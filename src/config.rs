@@ -8,9 +8,10 @@ use ipnet::IpNet;
 
 use crate::id::NodeId;
 
-mod address;
+pub(crate) mod address;
 mod check;
 mod trust;
+mod warnings;
 mod webhook;
 
 pub use self::trust::{PeerTrust, TlsConfig, UserTrust};

@@ -24,7 +24,7 @@ use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
 use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
-use crate::rpc::{Command, Driver, Identified, SeedList};
+use crate::rpc::{Command, Driver, Gate, Identified, SeedList};
 use crate::trust::Trust;
 use crate::webhook::Webhook;
 use crate::{rpc, ws};
@@ -120,14 +120,17 @@ impl Node {
         Self::launch(config, Some(Program::Frames(Arc::new(handler)))).await
     }
 
-    /// Whether a node could start with this: what [`Config::check`] refuses, and files of keys that cannot be
-    /// used.
+    /// Refuses what [`Node::start`] would, but for addresses that cannot be bound: the settings, and the files
+    /// that they name.
     ///
     /// # Errors
     /// The first setting that cannot stay as it is.
     pub fn check(config: &Config) -> Result<(), ConfigError> {
         config.check()?;
-        Trust::load(config).map(drop)
+        origins(config)?;
+        Webhook::new(config, Generation(unix_ms()))?;
+        Trust::load(config)?;
+        Ok(())
     }
 
     async fn launch(config: Config, program: Option<Program>) -> Result<Self, StartError> {
@@ -171,16 +174,22 @@ impl Node {
             dispatch.join();
         }
         let (views_tx, views) = watch::channel(membership.view());
+        let networks = config.peers.networks.clone();
+        let gate = Gate::new(trust.peers.clone(), networks, Arc::clone(&dispatch));
+        let gate = Arc::new(gate);
         let driver = Driver {
             membership,
             seeds: SeedList::new(config.seeds.clone()),
             me: Arc::clone(&me),
+            gate: Arc::clone(&gate),
             dispatch: Arc::clone(&dispatch),
             commands: commands.downgrade(),
             views: views_tx,
             ended: ended_tx,
         };
         let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        trust.follow(&dispatch, &tasks, &stop);
         let bytes_max = config.limits.message_bytes_max;
         let node = Self {
             ready,
@@ -194,27 +203,33 @@ impl Node {
                 Some(_) => WEBHOOK_FAREWELL.min(config.drain_timeout / 4),
             },
             stop,
-            tasks: TaskTracker::new(),
+            tasks,
         };
         if let Some(webhook) = webhook {
             webhook.spawn(&node.dispatch, &node.tasks, &node.stop);
         }
         node.tasks
             .spawn(driver.run(command_queue, node.stop.clone()));
-        trust.follow(&node.dispatch, &node.tasks, &node.stop);
-        node.spawn_control_plane(&me, views);
+        node.spawn_control_plane(Arc::clone(&gate), &me, views);
         let policy = Policy {
             trust,
+            gate,
             allowed_origins,
+            program,
         };
-        node.spawn_servers(Arc::new(config), me, listeners, policy, program);
+        node.spawn_servers(Arc::new(config), me, listeners, policy);
         tracing::info!(node = %node.ready.id, url = node.ready.url, peer = node.ready.peer,
             admin = node.ready.admin, "started");
         Ok(node)
     }
 
     /// New views become topologies, topologies get links, and time passes.
-    fn spawn_control_plane(&self, me: &Arc<Identified>, mut views: watch::Receiver<Arc<View>>) {
+    fn spawn_control_plane(
+        &self,
+        gate: Arc<Gate>,
+        me: &Arc<Identified>,
+        mut views: watch::Receiver<Arc<View>>,
+    ) {
         let dispatch = Arc::clone(&self.dispatch);
         let (topologies_tx, topologies) = watch::channel(dispatch.topology().clone());
         let stop = self.stop.clone();
@@ -238,9 +253,8 @@ impl Node {
                 () = stop.cancelled() => {}
             }
         });
-        let dispatch = Arc::clone(&self.dispatch);
         rpc::spawn_links(
-            dispatch,
+            gate,
             Arc::clone(me),
             topologies,
             &self.tasks,
@@ -261,13 +275,12 @@ impl Node {
         me: Arc<Identified>,
         listeners: Listeners,
         policy: Policy,
-        program: Option<Program>,
     ) {
         let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
         let serving = rpc::serve(
             listeners.peer,
             me,
-            Arc::clone(&self.dispatch),
+            policy.gate,
             self.commands.clone(),
             tasks.clone(),
             stop.clone(),
@@ -286,7 +299,7 @@ impl Node {
                     .unwrap_or(u64::MAX),
                 max_message_bytes: limits.message_bytes_max,
             }),
-            program,
+            program: policy.program,
             handle: self.handle.clone(),
             frames: FrameLimits {
                 message_bytes_max: limits.message_bytes_max,
@@ -305,6 +318,7 @@ impl Node {
         };
         let admin = Admin {
             dispatch: Arc::clone(&self.dispatch),
+            api_keys: policy.trust.api_keys,
             message_bytes_max: server.frames.message_bytes_max,
             tasks: tasks.clone(),
             stop,
@@ -372,10 +386,12 @@ impl Node {
     }
 }
 
-/// Who may come in.
+/// Who may come in, and who judges what they want.
 struct Policy {
     trust: Trust,
+    gate: Arc<Gate>,
     allowed_origins: Vec<Origin>,
+    program: Option<Program>,
 }
 
 struct Listeners {

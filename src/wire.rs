@@ -27,6 +27,7 @@ pub mod proto {
 }
 
 pub use self::gossip::GossipCodec;
+pub(crate) use self::gossip::sender;
 
 /// The version of the protocol that this node speaks. It grows with every change that an older node
 /// could misunderstand.

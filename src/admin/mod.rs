@@ -14,12 +14,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,13 +33,27 @@ use crate::core::api::reply;
 use crate::core::api::route::{Call, route};
 use crate::dispatch::Dispatch;
 use crate::error::ErrorCode;
+use crate::trust::{ApiKeys, Reloaded};
 
 type Body = tonic::body::Body;
 
+/// What needs no key: probes, which tell nothing of the cluster.
+const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
 /// How long the head of a request may take, from the connection's first byte or the last answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections at a time; more are closed at once. Backends keep a few each.
+const CONNECTIONS_MAX: usize = 1024;
 /// Requests at a time on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 256;
+/// Bytes of the header fields of one request.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Header fields of one request.
+const HEADERS_MAX: usize = 64;
+/// Bytes of HTTP/1.1 that are read ahead, and so of a request's head.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// Requests of one connection of HTTP/2 that were reset before anybody looked at them; more end it.
+const RESETS_MAX: usize = 32;
 /// A silent connection of HTTP/2 is asked for a sign of life this often …
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// … and closed without one after this.
@@ -44,6 +62,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The admin server of one node.
 pub(crate) struct Admin {
     pub dispatch: Arc<Dispatch>,
+    /// Who may use it; `None`: whoever reaches it.
+    pub api_keys: Option<Arc<Reloaded<ApiKeys>>>,
     /// The largest message of a client, and so of a backend.
     pub message_bytes_max: usize,
     pub tasks: TaskTracker,
@@ -55,12 +75,21 @@ impl Admin {
     pub async fn run(self: Arc<Self>, listener: TcpListener) {
         let grpc = grpc::service(&self);
         let counters = self.dispatch.counters();
-        accept_all(listener, counters, &self.stop, |stream, _| {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        accept_all(listener, counters, &self.stop, |stream, remote| {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                counters.admin_connections_over_limit.add();
+                tracing::debug!(%remote, "there are too many connections to the admin address");
+                return;
+            };
             let connection = Connection {
                 admin: Arc::clone(&self),
                 grpc: grpc.clone(),
             };
-            self.spawn(connection.serve(stream));
+            self.spawn(async move {
+                connection.serve(stream).await;
+                drop(place);
+            });
         })
         .await;
     }
@@ -107,11 +136,16 @@ impl Connection {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(READ_BYTES_MAX)
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-            .max_concurrent_streams(STREAMS_MAX);
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_local_error_reset_streams(RESETS_MAX);
         let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // As long as nothing is asked for, nobody else gives up.
         let served = match tokio::time::timeout(HEADER_TIMEOUT, serving.as_mut()).await {
@@ -125,6 +159,14 @@ impl Connection {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        if !self.admin.admits(&request) {
+            self.admin.dispatch.counters().api_unauthorized.add();
+            return if grpc::is_grpc(&request) {
+                grpc::unauthorized()
+            } else {
+                refusal(&unauthorized())
+            };
+        }
         let answered = if grpc::is_grpc(&request) {
             match refuse_browsers(&request) {
                 Ok(()) => Ok(grpc::call(self.grpc, request).await),
@@ -138,6 +180,25 @@ impl Connection {
 }
 
 impl Admin {
+    /// Whether a request has a key, or needs none.
+    fn admits<B>(&self, request: &Request<B>) -> bool {
+        let Some(keys) = &self.api_keys else {
+            return true;
+        };
+        let path = request.uri().path();
+        let is_open = if grpc::is_grpc(request) {
+            grpc::is_open(path)
+        } else {
+            OPEN_PATHS.contains(&path)
+        };
+        let mut given = request.headers().get_all(AUTHORIZATION).iter();
+        is_open
+            || match (given.next(), given.next()) {
+                (Some(one), None) => keys.now().admit(one.as_bytes()),
+                _ => false,
+            }
+    }
+
     async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
         let call = route(
             request.method().as_str(),
@@ -177,6 +238,11 @@ impl Admin {
     }
 }
 
+fn unauthorized() -> Fault {
+    let message = "a key of --api-keys-file is needed, as \"Authorization: Bearer KEY\"";
+    Fault::with_status(401, ErrorCode::NotAllowed, message)
+}
+
 /// Any web site can make a browser ask loopback addresses for something, and even give them a name of
 /// its own. Then there is an `Origin`, which backends have no reason to send.
 fn refuse_browsers<B>(request: &Request<B>) -> Result<(), Fault> {
@@ -190,6 +256,10 @@ fn refuse_browsers<B>(request: &Request<B>) -> Result<(), Fault> {
 fn refusal(fault: &Fault) -> Response<Body> {
     let status = status(fault.status);
     let mut response = json(status, reply::error(fault.code, &fault.message));
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+    }
     if let Some(allow) = fault.allow {
         let allow = HeaderValue::from_static(allow);
         response.headers_mut().insert(ALLOW, allow);

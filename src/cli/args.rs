@@ -154,6 +154,10 @@ pub struct StatusArgs {
     #[arg(long, value_name = "URL")]
     pub node: Target,
 
+    /// A file whose first line is a key of the node's --api-keys-file; needed where there is one
+    #[arg(long, env = "RINGPOST_API_KEY_FILE", value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+
     /// Print the node's answer as it is, in JSON
     #[arg(long)]
     pub json: bool,

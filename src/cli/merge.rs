@@ -87,7 +87,7 @@ pub fn effective(
 }
 
 /// One sentence: the setting, its value, where it was set, what is wrong and what would do.
-fn sentence(error: &ConfigError, sources: &Sources) -> String {
+pub fn sentence(error: &ConfigError, sources: &Sources) -> String {
     let ConfigError { key, value, reason } = error;
     refusal(key, value, sources.get(&key.replace('-', "_")), reason)
 }

@@ -14,6 +14,12 @@ pub fn complain(sentence: &str) {
     let _ = writeln!(io::stderr().lock(), "ringpost: {sentence}");
 }
 
+/// Prints one line of remark to standard error, as a comment of the TOML on standard output would be.
+pub fn remark(line: &str) {
+    let line = printable(line);
+    let _ = writeln!(io::stderr().lock(), "# {line}");
+}
+
 /// Text from elsewhere, with nothing in it that a terminal obeys.
 pub fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::args::ServeArgs;
 use super::merge::{self, Effective, Sources};
-use super::output::{complain, print};
+use super::output::{complain, print, remark};
 use super::values::LogFormat;
 
 /// Checks the configuration, and unless that was all, runs the node until it ends.
@@ -20,7 +20,13 @@ pub fn run(args: ServeArgs, sources: Sources) -> ExitCode {
         Ok(effective) => effective,
         Err(sentence) => return refused(&sentence),
     };
+    if let Err(error) = Node::check(&effective.config) {
+        return refused(&merge::sentence(&error, &effective.sources));
+    }
     if args.check {
+        for warning in effective.config.warnings() {
+            remark(&format!("warning: {warning}"));
+        }
         let id = &effective.config.id;
         print(&format!(
             "# ok: {id} can start with this\n{}",

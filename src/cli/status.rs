@@ -1,8 +1,10 @@
 //! `ringpost status`: a cluster as one node sees it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use ringpost::client::http;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -55,7 +57,12 @@ pub async fn run(args: StatusArgs) -> Outcome {
 }
 
 async fn ask(args: &StatusArgs) -> Result<bytes::Bytes, String> {
-    let answer = http::get(&args.node, "/v1/cluster")
+    let key = args
+        .api_key_file
+        .as_deref()
+        .map(authorization)
+        .transpose()?;
+    let answer = http::get_as(&args.node, "/v1/cluster", key)
         .await
         .map_err(|error| error.to_string())?;
     match answer.status {
@@ -64,8 +71,25 @@ async fn ask(args: &StatusArgs) -> Result<bytes::Bytes, String> {
             "{} has no /v1/cluster; status takes an admin address (--admin-listen of the node)",
             args.node
         )),
+        StatusCode::UNAUTHORIZED => Err(format!(
+            "{} wants a key: give --api-key-file, one that is in its --api-keys-file",
+            args.node
+        )),
         _ => Err(format!("{} answered {}", args.node, answer.sentence())),
     }
+}
+
+/// What proves that this may be asked: the first line of the file.
+fn authorization(path: &Path) -> Result<HeaderValue, String> {
+    let refuse = |reason: String| format!("--api-key-file = {}: {reason}", path.display());
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| refuse(format!("it cannot be read ({error})")))?;
+    let key = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let key = key.ok_or_else(|| refuse("there is no key in it".to_owned()))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
+        .map_err(|_| refuse("its key cannot stand in a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn shown(cluster: &Cluster) -> String {

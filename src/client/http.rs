@@ -59,7 +59,20 @@ impl Answer {
 /// [`Error::Connect`], and [`Error::Strange`] for what is not HTTP or too large. Every status is an
 /// answer.
 pub async fn get(target: &Target, path: &str) -> Result<Answer, Error> {
+    get_as(target, path, None).await
+}
+
+/// Asks for a path, with an `Authorization`.
+///
+/// # Errors
+/// As [`get`].
+pub async fn get_as(
+    target: &Target,
+    path: &str,
+    authorization: Option<HeaderValue>,
+) -> Result<Answer, Error> {
     let mut headers = HeaderMap::new();
+    headers.extend(authorization.map(|value| (header::AUTHORIZATION, value)));
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let mut connection = JoinSet::new();
     let response = exchange(target, path, headers, &mut connection).await?;

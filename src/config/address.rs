@@ -8,7 +8,7 @@ use hyper::Uri;
 
 /// The host of a `host:port` that another machine can dial, without the brackets of an IPv6
 /// address.
-pub(super) fn dialable(text: &str) -> Result<&str, String> {
+pub(crate) fn dialable(text: &str) -> Result<&str, String> {
     const WANTED: &str =
         "it must be host:port, such as 10.0.0.1:7101, [::1]:7101 or n1.example:7101";
     let (host, port) = text.rsplit_once(':').ok_or_else(|| {
@@ -47,7 +47,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 /// Checks the URL that clients are sent to: `ws` or `wss`, a host, perhaps a port and a path that
 /// `/ws` is appended to.
-pub(super) fn client_url(text: &str) -> Result<(), String> {
+pub(crate) fn client_url(text: &str) -> Result<(), String> {
     const WANTED: &str = "it must be like ws://n1.example:7001 or wss://n1.example";
     let rest = text
         .strip_prefix("ws://")

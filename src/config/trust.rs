@@ -3,7 +3,7 @@
 //! Keys, secrets and certificates are files, never values, so that they stand in no process list; each is
 //! read again when it changes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +93,7 @@ impl Config {
         for origin in &self.allowed_origins {
             or_refuse("allowed-origins", origin, address::origin(origin))?;
         }
+        self.check_networks()?;
         if self.insecure_peers {
             return Ok(());
         }
@@ -157,6 +158,36 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What is outside would not be called, and this node not be believed.
+    fn check_networks(&self) -> Checked {
+        let is_outside = |ip: IpAddr| !crate::core::membership::is_in(&self.peers.networks, ip);
+        let advertised = self.advertise_peer.as_deref();
+        let own = match advertised.map(address::dialable) {
+            None => Some(self.peer_listen.ip()),
+            Some(host) => host.ok().and_then(|host| host.parse().ok()),
+        };
+        if let Some(own) = own.filter(|own| is_outside(*own)) {
+            let networks: Vec<_> = self.peers.networks.iter().map(IpNet::to_string).collect();
+            let reason =
+                format!("this node's own address, {own}, is not in them: nobody would believe it");
+            return refuse("peer-networks", networks.join(","), reason);
+        }
+        let outside = |seed: &&String| {
+            let ip = address::dialable(seed)
+                .ok()
+                .and_then(|host| host.parse().ok());
+            ip.is_some_and(is_outside)
+        };
+        match self.seeds.iter().find(outside) {
+            Some(seed) => refuse(
+                "seeds",
+                seed,
+                "it is not in --peer-networks, and would not be called",
+            ),
+            None => Ok(()),
+        }
     }
 
     /// Seeds that are names are left to the time they are resolved.

@@ -102,6 +102,8 @@ counters! {
     tokens_expired,
     /// Calls of the API refused for their key, or for the lack of one.
     api_unauthorized,
+    /// Connections to the admin address that were closed at once, since there were too many.
+    admin_connections_over_limit,
     /// Connections of peers that ended in their TLS handshake.
     peer_tls_errors,
     /// Records of members that were not believed: an address, a weight or a generation that cannot be.
@@ -112,7 +114,8 @@ counters! {
     key_reload_errors,
     /// Gossip packets dropped because too many were under way.
     gossip_dropped,
-    /// Peers refused: another cluster's name or an unknown protocol version.
+    /// Peers refused: another cluster's name, an unknown protocol version, an id that their certificate is not for, an
+    /// address outside the networks, too many connections, or none of HTTP/2.
     peers_refused,
     /// Webhook events that the receiver has taken.
     webhook_sent,

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::gate::Gate;
 use super::gossip_pool::GossipPool;
 use super::{Identified, Refused};
 use crate::config::Config;
@@ -16,7 +17,7 @@ use crate::core::membership::{
     Exchange, ExchangeReply, Identity, Input, Membership, Output, Target,
 };
 use crate::core::view::View;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Clock as _, Dispatch, SystemClock};
 use crate::error::RunError;
 use crate::wire::{GossipCodec, proto};
 
@@ -56,14 +57,15 @@ impl SeedList {
 pub(crate) fn membership(config: &Config, identity: Identity) -> Membership<GossipCodec> {
     let seeds = config.seeds.len();
     let random = rand::random();
-    Membership::new(
+    let membership = Membership::new(
         identity,
         &config.cluster,
         seeds,
         config.gossip,
         GossipCodec,
         random,
-    )
+    );
+    membership.with_networks(config.peers.networks.clone())
 }
 
 /// The one task that owns the membership.
@@ -71,6 +73,7 @@ pub(crate) struct Driver {
     pub membership: Membership<GossipCodec>,
     pub seeds: SeedList,
     pub me: Arc<Identified>,
+    pub gate: Arc<Gate>,
     pub dispatch: Arc<Dispatch>,
     /// Weak, so that the driver ends with the node that talks to it.
     pub commands: mpsc::WeakSender<Command>,
@@ -84,7 +87,7 @@ impl Driver {
         let started = Instant::now();
         let pool = Arc::new(GossipPool::new(
             Arc::clone(&self.me),
-            Arc::clone(&self.dispatch),
+            Arc::clone(&self.gate),
         ));
         let refused = Arc::default();
         loop {
@@ -116,11 +119,16 @@ impl Driver {
         pool: &Arc<GossipPool>,
         refused: &Arc<std::sync::Mutex<Refused>>,
     ) {
+        self.membership.set_wall_clock(SystemClock.unix_ms());
         match command {
             Command::Packet(packet) => self.membership.handle(now, Input::Packet(packet)),
             Command::Exchange { asked, reply } => {
+                let told = asked.members.len();
                 let answer = Exchange::try_from(*asked)
-                    .map(|asked| self.membership.exchange_asked(now, asked).into())
+                    .map(|asked| {
+                        doubt_unreadable(&self.gate, told - asked.members.len());
+                        self.membership.exchange_asked(now, asked).into()
+                    })
                     .map_err(|error| Status::invalid_argument(error.to_string()));
                 // The caller may have given up by now.
                 let _ = reply.send(answer);
@@ -147,6 +155,9 @@ impl Driver {
     }
 
     fn carry_out(&mut self, pool: &Arc<GossipPool>, refused: &Arc<std::sync::Mutex<Refused>>) {
+        if let Some((count, last)) = self.membership.take_doubted() {
+            self.gate.doubt(count, last.node, last.why);
+        }
         while let Some(output) = self.membership.poll_output() {
             match output {
                 Output::Send { to, packet } => pool.send(&to, packet),
@@ -175,6 +186,7 @@ impl Driver {
     ) {
         let (pool, seeds) = (Arc::clone(pool), self.seeds.clone());
         let (commands, refused) = (self.commands.clone(), Arc::clone(refused));
+        let gate = Arc::clone(&self.gate);
         let request = proto::ExchangeRequest::from(exchange);
         tokio::spawn(async move {
             let addresses = match &target {
@@ -186,7 +198,7 @@ impl Driver {
             };
             for address in addresses {
                 let answered = pool.exchange(&address, request.clone()).await;
-                match answered.and_then(understand) {
+                match answered.and_then(|answer| understand(&gate, answer)) {
                     Ok(answer) => {
                         if let Some(commands) = commands.upgrade() {
                             let answered = Command::Answered(target.clone(), answer);
@@ -201,8 +213,19 @@ impl Driver {
     }
 }
 
-fn understand(answer: proto::ExchangeReply) -> Result<ExchangeReply, Status> {
-    ExchangeReply::try_from(answer).map_err(|error| Status::internal(error.to_string()))
+fn understand(gate: &Gate, answer: proto::ExchangeReply) -> Result<ExchangeReply, Status> {
+    let told = answer.members.len();
+    let answer =
+        ExchangeReply::try_from(answer).map_err(|error| Status::internal(error.to_string()))?;
+    doubt_unreadable(gate, told - answer.members.len());
+    Ok(answer)
+}
+
+/// So many records of an exchange were out of all bounds.
+fn doubt_unreadable(gate: &Gate, count: usize) {
+    if count > 0 {
+        gate.doubt(count as u64, "?", "it is out of bounds");
+    }
 }
 
 /// The addresses of a seed: one, or all that its host name stands for.

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
+use super::connector::Connector;
+use super::gate::Gate;
 use super::{Identified, http2};
 use crate::dispatch::Dispatch;
 use crate::wire::proto;
@@ -32,16 +34,16 @@ const REDIAL_AFTER: Duration = Duration::from_secs(1);
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Carries gossip for one node.
-#[derive(Debug)]
 pub(super) struct GossipPool {
     me: Arc<Identified>,
+    gate: Arc<Gate>,
     dispatch: Arc<Dispatch>,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
 }
 
-#[derive(Debug)]
 struct Peer {
     endpoint: Endpoint,
+    connector: Connector,
     in_flight: AtomicUsize,
     state: Mutex<State>,
     /// Held by whoever makes the first connection, so that one is made.
@@ -57,10 +59,11 @@ struct State {
 }
 
 impl GossipPool {
-    pub(super) fn new(me: Arc<Identified>, dispatch: Arc<Dispatch>) -> Self {
+    pub(super) fn new(me: Arc<Identified>, gate: Arc<Gate>) -> Self {
         Self {
             me,
-            dispatch,
+            dispatch: Arc::clone(gate.dispatch()),
+            gate,
             peers: Mutex::default(),
         }
     }
@@ -101,12 +104,21 @@ impl GossipPool {
     ) -> impl Future<Output = Result<proto::ExchangeReply, Status>> + use<> {
         let peer = self.peer(address);
         request.caller = Some(self.me.caller(self.dispatch.generation()));
+        let (gate, address) = (Arc::clone(&self.gate), address.to_owned());
         async move {
-            peer?
+            let peer = peer?;
+            let answer = peer
                 .call(EXCHANGE_TIMEOUT, |mut client| async move {
                     client.exchange(request).await
                 })
-                .await
+                .await?;
+            let from = answer.from.as_ref().and_then(|from| from.identity.as_ref());
+            if from.is_some_and(|from| peer.connector.has_met(&from.id)) {
+                return Ok(answer);
+            }
+            let reason = "its certificate is not for the node that it says it is";
+            gate.refuse(address, reason);
+            Err(Status::permission_denied(reason))
         }
     }
 
@@ -119,17 +131,19 @@ impl GossipPool {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Status::invalid_argument(error.to_string()))?
             .connect_timeout(CONNECT_TIMEOUT);
-        let peer = Arc::new(Peer::new(http2::client(endpoint)));
+        let connector = Connector::new(Arc::clone(&self.gate), None);
+        let peer = Arc::new(Peer::new(http2::client(endpoint), connector));
         peers.insert(address.to_owned(), Arc::clone(&peer));
         Ok(peer)
     }
 }
 
 impl Peer {
-    fn new(endpoint: Endpoint) -> Self {
+    fn new(endpoint: Endpoint, connector: Connector) -> Self {
         let now = Instant::now();
         Self {
             endpoint,
+            connector,
             in_flight: AtomicUsize::new(0),
             state: Mutex::new(State {
                 channel: None,
@@ -196,8 +210,8 @@ impl Peer {
     }
 
     async fn dial(&self) -> Result<Channel, Status> {
-        let dialled = tokio::time::timeout(CONNECT_TIMEOUT, self.endpoint.connect()).await;
-        match dialled {
+        let connecting = self.endpoint.connect_with_connector(self.connector.clone());
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(error)) => Err(Status::unavailable(super::with_causes(&error))),
             Err(_) => Err(Status::unavailable("no answer to the connect")),

@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Endpoint;
 use tracing::Instrument as _;
 
+use super::connector::Connector;
+use super::gate::Gate;
 use super::{Identified, Refused, http2};
 use crate::core::backoff::Backoff;
 use crate::core::peer::{Answer, Outcome, Reply};
@@ -34,7 +36,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Keeps a task for every link of the topology until the node stops.
 pub(super) async fn keep_links(
-    dispatch: Arc<Dispatch>,
+    gate: Arc<Gate>,
     me: Arc<Identified>,
     mut topologies: watch::Receiver<Arc<Topology>>,
     tasks: TaskTracker,
@@ -46,7 +48,8 @@ pub(super) async fn keep_links(
         for link in topology.links() {
             if !carried.iter().any(|known| Arc::ptr_eq(known, link)) {
                 let task = Carrier {
-                    dispatch: Arc::clone(&dispatch),
+                    dispatch: Arc::clone(gate.dispatch()),
+                    connector: Connector::new(Arc::clone(&gate), Some(link.node().clone())),
                     me: Arc::clone(&me),
                     link: Arc::clone(link),
                 };
@@ -72,6 +75,7 @@ pub(super) async fn keep_links(
 
 struct Carrier {
     dispatch: Arc<Dispatch>,
+    connector: Connector,
     me: Arc<Identified>,
     link: Arc<PeerLink>,
 }
@@ -111,7 +115,7 @@ impl Carrier {
             .map_err(unreachable)?
             .connect_timeout(CONNECT_TIMEOUT);
         let channel = http2::client(endpoint)
-            .connect()
+            .connect_with_connector(self.connector.clone())
             .await
             .map_err(unreachable)?;
         let (batches, outgoing) = mpsc::channel(BATCHES_AHEAD);

@@ -2,10 +2,14 @@
 //!
 //! Gossip has connections of its own, so that a full link never makes a healthy node look dead.
 
+mod connector;
+mod gate;
 mod gossip;
 mod gossip_pool;
+mod incoming;
 mod links;
 mod server;
+mod stream;
 
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,10 +19,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::gate::Gate;
 pub(crate) use self::gossip::{Command, Driver, SeedList, membership};
 pub(crate) use self::server::serve;
 
-use crate::dispatch::{Dispatch, Topology};
+use crate::dispatch::Topology;
 use crate::id::{Generation, NodeId};
 use crate::wire::{PROTOCOL_VERSION, proto};
 
@@ -46,14 +51,14 @@ impl Identified {
 
 /// Carries the links of a node until it stops.
 pub(crate) fn spawn_links(
-    dispatch: Arc<Dispatch>,
+    gate: Arc<Gate>,
     me: Arc<Identified>,
     topologies: watch::Receiver<Arc<Topology>>,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) {
     let tracker = tasks.clone();
-    tasks.spawn(links::keep_links(dispatch, me, topologies, tracker, stop));
+    tasks.spawn(links::keep_links(gate, me, topologies, tracker, stop));
 }
 
 /// What the gossip service hands to the driver.
@@ -75,6 +80,12 @@ mod http2 {
     const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
     /// … and closed without one after this.
     const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+    /// Calls under way on one connection: a link, packets and exchanges.
+    const STREAMS_MAX: u32 = 256;
+    /// Bytes of the header fields of one call: ours have some hundred.
+    const HEADER_BYTES_MAX: u32 = 16 * 1024;
+    /// Calls that were reset before anybody looked at them; more end the connection.
+    const RESETS_MAX: usize = 32;
 
     pub(super) fn client(endpoint: Endpoint) -> Endpoint {
         endpoint
@@ -92,6 +103,10 @@ mod http2 {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(STREAMS_MAX)
+            .http2_max_header_list_size(HEADER_BYTES_MAX)
+            .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+            .http2_max_local_error_reset_streams(Some(RESETS_MAX))
     }
 }
 
@@ -105,7 +120,11 @@ impl Refused {
     const PAUSE: Duration = Duration::from_secs(10);
 
     fn log(&mut self, peer: &str, error: &tonic::Status) {
-        if error.code() != tonic::Code::FailedPrecondition {
+        let refused = [
+            tonic::Code::FailedPrecondition,
+            tonic::Code::PermissionDenied,
+        ];
+        if !refused.contains(&error.code()) {
             tracing::debug!(peer, error = %short(error), "cannot reach a peer");
             return;
         }

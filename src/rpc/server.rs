@@ -1,7 +1,6 @@
 //! The gRPC service that other nodes call.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,17 +10,18 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
 
-use super::{Command, Commands, Identified, Refused, http2};
+use super::gate::Gate;
+use super::stream::PeerInfo;
+use super::{Command, Commands, Identified, http2, incoming};
 use crate::core::peer::{Answer, Outcome, Reply};
 use crate::core::stream::Holder;
 use crate::dispatch::{Dispatch, ReplyQueue};
 use crate::id::{Generation, NodeId};
 use crate::wire::proto::peer_server::{Peer, PeerServer};
-use crate::wire::{PROTOCOL_VERSIONS, proto};
+use crate::wire::{PROTOCOL_VERSIONS, proto, sender};
 
 /// Bytes of replies in one batch, about; one reply may exceed it.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -35,28 +35,27 @@ const BATCHES_AHEAD: usize = 2;
 pub(crate) async fn serve(
     listener: TcpListener,
     me: Arc<Identified>,
-    dispatch: Arc<Dispatch>,
+    gate: Arc<Gate>,
     commands: Commands,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
+    let incoming = incoming::accept(Arc::clone(&gate), listener, &tasks, stop.clone());
     let service = PeerService {
         me,
-        dispatch,
+        dispatch: Arc::clone(gate.dispatch()),
+        gate,
         commands,
         tasks,
         stop: stop.clone(),
         streams: Arc::default(),
-        refused: Mutex::default(),
     };
     let service = PeerServer::new(service)
         .max_decoding_message_size(http2::MESSAGE_BYTES_MAX)
         .max_encoding_message_size(http2::MESSAGE_BYTES_MAX);
     let serving = http2::server()
         .add_service(service)
-        // The server's own setting does not reach connections that it is given. Without this an
-        // answer waits until the one before it is acknowledged.
-        .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+        .serve_with_incoming(ReceiverStream::new(incoming));
     tokio::select! {
         served = serving => served,
         () = stop.cancelled() => Ok(()),
@@ -70,21 +69,36 @@ type Streams = Arc<Mutex<HashMap<NodeId, Arc<Mutex<u64>>>>>;
 struct PeerService {
     me: Arc<Identified>,
     dispatch: Arc<Dispatch>,
+    gate: Arc<Gate>,
     commands: Commands,
     tasks: TaskTracker,
     stop: CancellationToken,
     streams: Streams,
-    refused: Mutex<Refused>,
 }
 
 impl PeerService {
-    /// Refuses callers of another cluster, and of a version that this node does not speak.
+    /// Refuses callers of another cluster, of a version that this node does not speak, and those that are not
+    /// who they say they are.
     fn check(
         &self,
         caller: Option<&proto::Caller>,
-        remote: Option<SocketAddr>,
+        info: Option<&PeerInfo>,
     ) -> Result<Holder, Status> {
         let caller = caller.ok_or_else(|| Status::invalid_argument("no caller"))?;
+        let admitted = info.and_then(|info| info.admitted.as_ref());
+        let is_named = match admitted {
+            Some(admitted) => admitted.names().has(&caller.node),
+            None => self.gate.tls().is_none(),
+        };
+        if !is_named {
+            let names = admitted.map(|it| it.names().to_string());
+            let reason = format!(
+                "it says it is node {:?}, and its certificate is for {}",
+                caller.node,
+                names.unwrap_or_default()
+            );
+            return Err(self.refuse(info, Status::permission_denied(reason)));
+        }
         let reason = if caller.cluster != self.me.cluster {
             format!(
                 "node {:?} is of cluster {:?}, this is cluster {:?}",
@@ -106,13 +120,35 @@ impl PeerService {
                 generation: Generation(caller.generation),
             });
         };
-        self.dispatch.counters().peers_refused.add();
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.due() {
-            tracing::warn!(remote = ?remote, %reason, "a peer is refused");
-        }
-        Err(Status::failed_precondition(reason))
+        Err(self.refuse(info, Status::failed_precondition(reason)))
     }
+
+    /// Nobody but a node itself says who it is.
+    fn check_author(
+        &self,
+        caller: &Holder,
+        author: Option<&str>,
+        info: Option<&PeerInfo>,
+    ) -> Result<(), Status> {
+        match author {
+            Some(author) if author != caller.node.as_str() => {
+                let reason = format!("node {} speaks as node {author:?}", caller.node);
+                Err(self.refuse(info, Status::permission_denied(reason)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse(&self, info: Option<&PeerInfo>, status: Status) -> Status {
+        let remote = info.map(|info| info.remote.to_string());
+        let remote = remote.unwrap_or_default();
+        self.gate.refuse(remote, status.message());
+        status
+    }
+}
+
+fn info<T>(request: &Request<T>) -> Option<PeerInfo> {
+    request.extensions().get().cloned()
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<proto::ReplyBatch, Status>> + Send>>;
@@ -123,9 +159,14 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::GossipPacket>,
     ) -> Result<Response<proto::GossipAck>, Status> {
-        let remote = request.remote_addr();
+        let info = info(&request);
         let packet = request.into_inner();
-        self.check(packet.caller.as_ref(), remote)?;
+        let caller = self.check(packet.caller.as_ref(), info.as_ref())?;
+        let author = sender(&packet.packet).map_err(|error| {
+            self.gate.doubt(1, &caller.node, &error);
+            Status::invalid_argument(error.to_string())
+        })?;
+        self.check_author(&caller, Some(author.as_str()), info.as_ref())?;
         // A packet that finds no room is lost, as on any network: the failure detector copes.
         if self
             .commands
@@ -141,9 +182,12 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::ExchangeRequest>,
     ) -> Result<Response<proto::ExchangeReply>, Status> {
-        let remote = request.remote_addr();
+        let info = info(&request);
         let asked = request.into_inner();
-        self.check(asked.caller.as_ref(), remote)?;
+        let caller = self.check(asked.caller.as_ref(), info.as_ref())?;
+        let author = asked.from.as_ref().and_then(|from| from.identity.as_ref());
+        let author = author.map(|author| author.id.as_str());
+        self.check_author(&caller, author, info.as_ref())?;
         let (reply, answer) = oneshot::channel();
         let command = Command::Exchange {
             asked: Box::new(asked),
@@ -160,11 +204,11 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::Batch>>,
     ) -> Result<Response<Replies>, Status> {
-        let remote = request.remote_addr();
+        let info = info(&request);
         let mut batches = request.into_inner();
         let first = batches.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("an empty stream"))?;
-        let peer = self.check(first.caller.as_ref(), remote)?;
+        let peer = self.check(first.caller.as_ref(), info.as_ref())?;
         let incoming = Incoming::open(self, peer);
         let (outgoing, replies) = mpsc::channel(BATCHES_AHEAD);
         if let Some(key) = self.dispatch.ticket_key() {

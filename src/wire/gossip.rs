@@ -229,8 +229,19 @@ fn record(member: Option<proto::Member>) -> Result<Record, WireError> {
     member.ok_or(WireError("a member is missing"))?.try_into()
 }
 
-fn records(members: Vec<proto::Member>) -> Result<Vec<Record>, WireError> {
-    members.into_iter().map(TryInto::try_into).collect()
+/// Those that can be. What is wrong with one says nothing about the others.
+fn records(members: Vec<proto::Member>) -> Vec<Record> {
+    let records = members.into_iter().map(TryInto::try_into);
+    records.filter_map(Result::ok).collect()
+}
+
+/// Which node a gossip packet says it comes from.
+///
+/// # Errors
+/// It is no packet.
+pub(crate) fn sender(packet: &[u8]) -> Result<NodeId, CodecError> {
+    let header = header_from_wire(read(packet)?)?;
+    Ok(header.src.id.clone())
 }
 
 impl From<Exchange> for proto::ExchangeRequest {
@@ -252,7 +263,7 @@ impl TryFrom<proto::ExchangeRequest> for Exchange {
         Ok(Self {
             from: record(request.from)?,
             digest: request.digest,
-            members: records(request.members)?,
+            members: records(request.members),
         })
     }
 }
@@ -274,7 +285,7 @@ impl TryFrom<proto::ExchangeReply> for ExchangeReply {
         Ok(Self {
             from: record(reply.from)?,
             digest: reply.digest,
-            members: records(reply.members)?,
+            members: records(reply.members),
         })
     }
 }

@@ -58,6 +58,17 @@ pub(super) fn is_grpc<B>(request: &hyper::Request<B>) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
+/// Whether a method needs no key: those of health, which tell nothing of the cluster.
+pub(super) fn is_open(path: &str) -> bool {
+    path.starts_with("/grpc.health.v1.Health/")
+}
+
+/// The answer to a call without a key.
+pub(super) fn unauthorized() -> hyper::Response<Body> {
+    let message = "a key of --api-keys-file is needed, as metadata authorization: Bearer KEY";
+    Status::unauthenticated(message).into_http()
+}
+
 /// Answers it.
 pub(super) async fn call(
     service: Service,

@@ -300,3 +300,30 @@ fn rooms_are_announced_by_their_names_and_while_they_are_small() {
         assert_eq!(some.announces(name, 1), announced, "{name}");
     }
 }
+
+#[test]
+fn a_node_and_its_seeds_are_in_the_networks_of_the_cluster() {
+    let networks = |c: &mut Config| c.peers.networks = vec!["127.0.0.0/8".parse().unwrap()];
+    accepted(|c| {
+        networks(c);
+        c.seeds = vec!["127.0.0.2:1".into(), "n1.example:1".into()];
+    });
+    accepted(|c| {
+        networks(c);
+        c.peer_listen = address("[::]:7101");
+        c.advertise_peer = Some("n1.example:7101".into());
+        c.peers.secret = Some("file".into());
+    });
+    refused("peer-networks", "own address, ::1", |c| {
+        networks(c);
+        c.peer_listen = address("[::1]:7101");
+    });
+    refused("peer-networks", "own address, 10.0.0.1", |c| {
+        networks(c);
+        c.advertise_peer = Some("10.0.0.1:7101".into());
+    });
+    refused("seeds", "not in --peer-networks", |c| {
+        networks(c);
+        c.seeds = vec!["10.0.0.1:7101".into()];
+    });
+}

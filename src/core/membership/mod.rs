@@ -8,12 +8,14 @@
 //!   times; whoever missed it learns it from the next exchange.
 //! - **Generations**: a node that restarts is a new member that replaces the old one at once.
 //! - **Views**: every change of what is known becomes an immutable [`View`] with its ring.
+//! - **Beliefs**: what cannot be, or must not be, of what others tell of members foca never hears.
 //! - **Late timers**: a process that was stopped finds all its timers due and its packets unread. It
 //!   must not suspect anybody before it has read them, so its timers are put off by what it missed.
 //!
 //! *Invariant:* it never reads a clock. Time is a [`Duration`] since the node's start, and never runs
 //! backwards.
 
+mod belief;
 mod identity;
 mod runtime;
 mod settings;
@@ -28,10 +30,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foca::{Foca, NoCustomBroadcast, State, Timer};
+use ipnet::IpNet;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use xxhash_rust::xxh3::Xxh3;
 
+pub use self::belief::{Beliefs, Doubt, Doubted, is_in};
 use self::identity::member_of;
 pub use self::identity::{Identity, IdentityParts};
 use self::runtime::Effects;
@@ -175,6 +179,25 @@ where
         }
     }
 
+    /// Believes only members in these networks; none: wherever they are.
+    #[must_use]
+    pub fn with_networks(self, networks: Vec<IpNet>) -> Self {
+        self.own.with_beliefs(|beliefs| beliefs.networks = networks);
+        self
+    }
+
+    /// What the wall clock shows, in milliseconds since 1970: generations are judged by it. Until it is told every
+    /// generation is believed.
+    pub fn set_wall_clock(&mut self, unix_ms: u64) {
+        let told = |beliefs: &mut Beliefs| beliefs.unix_ms = Some(unix_ms);
+        self.own.with_beliefs(told);
+    }
+
+    /// How many records of members were not believed since the last call, and the last of them.
+    pub fn take_doubted(&mut self) -> Option<(u64, Doubted)> {
+        self.own.take_doubted()
+    }
+
     /// The view as it is now.
     #[must_use]
     pub fn view(&self) -> Arc<View> {
@@ -212,7 +235,10 @@ where
         match input {
             Input::Packet(packet) => {
                 // A packet that is not understood, or not for us, changes nothing.
-                let _ = self.foca.handle_data(&packet, &mut self.effects);
+                let taken = self.foca.handle_data(&packet, &mut self.effects);
+                if let Err(foca::Error::Decode(_)) = taken {
+                    self.own.could_not_read();
+                }
             }
             Input::ExchangeAnswered { target, answer } => self.answered(&target, answer),
             Input::SetDraining => self.set_draining(),
@@ -281,7 +307,7 @@ where
 
     /// A peer wants to compare. Returns our side.
     pub fn exchange_asked(&mut self, now: Duration, asked: Exchange) -> ExchangeReply {
-        if !self.left {
+        if !self.left && self.own.believes(asked.from.id()) {
             self.effects.set_now(now);
             self.take_in(asked.from, asked.members);
             self.settle();
@@ -299,6 +325,9 @@ where
         let from = answer.from.id().clone();
         if from == *self.foca.identity() {
             // One of the seeds is this node itself.
+            return;
+        }
+        if !self.own.believes(&from) {
             return;
         }
         self.take_in(answer.from, answer.members);

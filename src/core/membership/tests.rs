@@ -167,3 +167,93 @@ fn an_earlier_process_under_ones_name_changes_nothing() {
     assert_eq!(replaced_by(&mut membership), None);
     assert_eq!(*membership.identity(), node("n1", 5));
 }
+
+/// A packet of one node to another that tells of these.
+fn packet(from: Identity, to: &Membership<GossipCodec>, members: &[Record]) -> Bytes {
+    let header = foca::Header {
+        src: from,
+        src_incarnation: 0,
+        dst: to.identity().clone(),
+        message: foca::Message::Gossip,
+    };
+    let mut packet = Vec::new();
+    foca::Codec::encode_header(&mut GossipCodec, &header, &mut packet).unwrap();
+    if !members.is_empty() {
+        let count = u16::try_from(members.len()).unwrap();
+        packet.extend_from_slice(&count.to_be_bytes());
+    }
+    for member in members {
+        foca::Codec::encode_member(&mut GossipCodec, member, &mut packet).unwrap();
+    }
+    packet.into()
+}
+
+#[test]
+fn of_what_is_told_only_that_is_taken_in_that_can_be() {
+    let elsewhere = |id: &str| node(id, 1).revised(|parts| parts.peer = "192.168.0.1:1".into());
+    let networks = || vec!["10.0.0.0/8".parse().unwrap()];
+    let told = vec![
+        Record::alive(elsewhere("n3")),
+        Record::alive(node("n4", 1)),
+        Record::alive(node("n5", u64::MAX >> 11)),
+    ];
+    let mut by_exchange = membership("n1", 1).with_networks(networks());
+    by_exchange.set_wall_clock(1_732_350_000_123);
+    hear(&mut by_exchange, "n2", told.clone());
+    let mut by_packet = membership("n1", 1).with_networks(networks());
+    by_packet.set_wall_clock(1_732_350_000_123);
+    let gossip = packet(node("n2", 1), &by_packet, &told);
+    by_packet.handle(NOW, Input::Packet(gossip));
+    for membership in [&mut by_exchange, &mut by_packet] {
+        assert_eq!(state(membership, "n2"), Some(MemberState::Alive));
+        assert_eq!(state(membership, "n4"), Some(MemberState::Alive));
+        assert_eq!(
+            state(membership, "n3"),
+            None,
+            "its address is not of the cluster"
+        );
+        assert_eq!(state(membership, "n5"), None, "its start is yet to come");
+        let (count, last) = membership.take_doubted().unwrap();
+        assert_eq!(
+            (count, last.node.as_str(), last.why),
+            (2, "n5", Doubt::Ahead)
+        );
+        assert_eq!(membership.take_doubted(), None);
+    }
+}
+
+#[test]
+fn nobody_is_heard_who_cannot_be_himself() {
+    let stranger = node("n2", 1).revised(|parts| parts.url = "http://n2".into());
+    let mut membership = membership("n1", 1);
+    let members = [Record::alive(node("n3", 1))];
+    let gossip = packet(stranger.clone(), &membership, &members);
+    membership.handle(NOW, Input::Packet(gossip));
+    let exchange = Exchange {
+        from: Record::alive(stranger.clone()),
+        digest: 0,
+        members: members.to_vec(),
+    };
+    membership.exchange_asked(NOW, exchange);
+    let answer = ExchangeReply {
+        from: Record::alive(stranger),
+        digest: 0,
+        members: members.to_vec(),
+    };
+    let target = Target::Seed(0);
+    membership.handle(NOW, Input::ExchangeAnswered { target, answer });
+    assert_eq!(membership.view().members.len(), 1);
+    assert!(!membership.view().accepted);
+    assert_eq!(membership.take_doubted().map(|(count, _)| count), Some(3));
+}
+
+#[test]
+fn a_start_of_ones_own_that_cannot_have_been_is_no_rival() {
+    let mut membership = membership("n1", 5);
+    membership.set_wall_clock(1_732_350_000_123);
+    hear(&mut membership, "n2", Vec::new());
+    let absurd = Record::alive(node("n1", (1 << 53) - 1));
+    hear(&mut membership, "n2", vec![absurd]);
+    assert_eq!(*membership.identity(), node("n1", 5));
+    assert_eq!(replaced_by(&mut membership), None);
+}

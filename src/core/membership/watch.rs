@@ -6,9 +6,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BufMut};
-use foca::{Header, Incarnation, State};
+use foca::{Header, Incarnation, Message, State};
 
+use super::belief::{Beliefs, Doubt, Doubted};
 use super::{Identity, Record};
+use crate::id::NodeId;
 
 /// What is known of this node itself, shared between a membership and its codec.
 #[derive(Debug, Clone)]
@@ -19,6 +21,29 @@ struct Parts {
     identity: Identity,
     incarnation: Incarnation,
     rival: Option<Record>,
+    beliefs: Beliefs,
+    /// Records that were not believed, and the last of them.
+    doubted: Option<(u64, Doubted)>,
+}
+
+impl Parts {
+    /// Whether what a record says can be. Of this node's own name only the generation has to be: the rest says
+    /// who else there is.
+    fn believes(&mut self, identity: &Identity) -> bool {
+        let doubt = if identity.id == self.identity.id {
+            self.beliefs.doubt_of_generation(identity)
+        } else {
+            self.beliefs.doubt(identity)
+        };
+        let Some(why) = doubt else { return true };
+        self.doubt(identity.id.clone(), why);
+        false
+    }
+
+    fn doubt(&mut self, node: NodeId, why: Doubt) {
+        let count = self.doubted.as_ref().map_or(0, |(count, _)| *count);
+        self.doubted = Some((count + 1, Doubted { node, why }));
+    }
 }
 
 impl Own {
@@ -27,6 +52,8 @@ impl Own {
             identity,
             incarnation: Incarnation::default(),
             rival: None,
+            beliefs: Beliefs::default(),
+            doubted: None,
         })))
     }
 
@@ -52,10 +79,17 @@ impl Own {
     }
 
     /// Whether foca may hear this. What others say of this very identity it has to; of all others
-    /// of this name only the latest one counts, and that is for [`Self::take_rival`].
+    /// of this name only the latest one counts, and that is for [`Self::take_rival`]. What cannot be it must
+    /// not hear.
     pub(super) fn admits(&self, record: &Record) -> bool {
         let mut parts = self.parts();
-        if record.id().id != parts.identity.id || *record.id() == parts.identity {
+        if *record.id() == parts.identity {
+            return true;
+        }
+        if !parts.believes(record.id()) {
+            return false;
+        }
+        if record.id().id != parts.identity.id {
             return true;
         }
         let known = parts.rival.as_ref().map(Record::id);
@@ -63,6 +97,28 @@ impl Own {
             parts.rival = Some(record.clone());
         }
         false
+    }
+
+    /// Whether a node is to be believed that somebody else speaks of.
+    pub(super) fn believes(&self, identity: &Identity) -> bool {
+        self.parts().believes(identity)
+    }
+
+    /// A packet was not understood, and all of it dropped.
+    pub(super) fn could_not_read(&self) {
+        let mut parts = self.parts();
+        let node = parts.identity.id.clone();
+        parts.doubt(node, Doubt::Unreadable);
+    }
+
+    /// Changes what is believed from now on.
+    pub(super) fn with_beliefs(&self, change: impl FnOnce(&mut Beliefs)) {
+        change(&mut self.parts().beliefs);
+    }
+
+    /// How many records were not believed since the last call, and the last of them.
+    pub(super) fn take_doubted(&self) -> Option<(u64, Doubted)> {
+        self.parts().doubted.take()
     }
 
     /// Whoever runs under this name and comes before this node.
@@ -95,10 +151,20 @@ impl<C: foca::Codec<Identity>> foca::Codec<Identity> for Watched<C> {
     }
 
     fn decode_header(&mut self, buf: impl Buf) -> Result<Header<Identity>, C::Error> {
-        let header = self.codec.decode_header(buf)?;
-        // Foca refuses a packet that comes from its own name; this is only to know of it.
+        let mut header = self.codec.decode_header(buf)?;
+        let about = match &header.message {
+            Message::PingReq { target, .. } | Message::IndirectAck { target, .. } => Some(target),
+            Message::IndirectPing { origin, .. } | Message::ForwardedAck { origin, .. } => {
+                Some(origin)
+            }
+            _ => None,
+        };
+        let about_is_good = about.is_none_or(|about| self.own.believes(about));
         let sender = Record::new(header.src.clone(), header.src_incarnation, State::Alive);
-        self.own.admits(&sender);
+        if !self.own.admits(&sender) || !about_is_good {
+            // Foca refuses a packet that comes from its own name.
+            header.src = self.own.parts().identity.clone();
+        }
         Ok(header)
     }
 
