@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::accept_all;
 use crate::config::Config;
 use crate::core::frame::FrameLimits;
-use crate::core::handshake::origin::Origin;
+use crate::core::handshake::origin::AllowedOrigin;
 use crate::core::rate::TokenBucket;
 use crate::dispatch::{Dispatch, Greeting};
 use crate::handler::{Handle, Program};
@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub program: Option<Program>,
     pub handle: Handle,
     pub frames: FrameLimits,
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     pub locate_bucket: std::sync::Mutex<TokenBucket>,
     /// Connections and sessions under way.
     pub tasks: TaskTracker,
