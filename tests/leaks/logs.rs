@@ -21,7 +21,7 @@ const HOSTILE: [&str; 7] = [
     "\0zero\u{7f}\u{85}",
 ];
 
-fn assert_is_clean(log: &str) {
+pub fn assert_is_clean(log: &str) {
     assert!(!log.is_empty());
     for line in log.lines() {
         assert!(
@@ -77,7 +77,13 @@ fn whatever_clients_are_called_the_log_keeps_its_lines() {
             "{located:?}"
         );
     }
-    assert_is_clean(&logged(&cluster));
+    let log = logged(&cluster);
+    assert_is_clean(&log);
+    assert!(
+        log.contains(r"\u{202e}gnirts a"),
+        "sessions are logged, and by their names"
+    );
+    assert!(log.contains("... (256 bytes)"), "long names are cut");
 }
 
 #[test]
@@ -120,7 +126,8 @@ fn whatever_clients_and_backends_say_the_log_keeps_its_lines() {
         ];
         get_with(node.listen, &format!("/{field}"), &fields).expect("an answer");
     }
-    client.assert_quiet_and_alive();
+    client.send_json(&json!({"type": "ping", "id": "alive"}));
+    client.reply_to("alive", PATIENCE);
     client.send_frame(true, 8, b"\x0f\xa0\x1b[31m\nERROR forged");
     client.read_to_close(PATIENCE);
     for bytes in [

@@ -8,6 +8,7 @@ mod headers;
 mod logs;
 mod metrics;
 mod origins;
+mod peers;
 mod redirects;
 
 use support::Cluster;

@@ -103,7 +103,7 @@ fn no_line_of_an_answer_is_the_clients() {
     for text in [
         "%0d%0aSet-Cookie:%20evil=1",
         "%0aSet-Cookie:%20evil=1",
-        "%0d%0a%0d%0a<script>evil</script>",
+        "%0d%0a%0d%0a%3Cscript%3Eevil%3C/script%3E",
         "%E5%98%8A%E5%98%8DSet-Cookie:evil",
         "%250d%250aSet-Cookie:evil",
         "%00evil",

@@ -146,7 +146,11 @@ fn behind_the_last_generation_there_is_none_to_come_back_under() {
     let mut membership = membership("n1", 5);
     hear(&mut membership, "n2", Vec::new());
     let last = Generation::END - 1;
-    hear(&mut membership, "n2", vec![Record::alive(node("n1", last - 1))]);
+    hear(
+        &mut membership,
+        "n2",
+        vec![Record::alive(node("n1", last - 1))],
+    );
     assert_eq!(membership.identity().generation, Generation(last));
     hear(&mut membership, "n2", vec![Record::alive(node("n1", last))]);
     assert_eq!(replaced_by(&mut membership), None, "it is that one itself");
@@ -163,7 +167,10 @@ fn behind_the_last_generation_there_is_none_to_come_back_under() {
         },
     );
     let wire = crate::wire::proto::ExchangeReply::from(answer);
-    assert!(ExchangeReply::try_from(wire).is_ok(), "others understand it");
+    assert!(
+        ExchangeReply::try_from(wire).is_ok(),
+        "others understand it"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod frame;
 mod handshake;
 mod membership;
 mod origin;
+mod peer;
 mod peer_wire;
 mod requests;
 
@@ -20,6 +21,7 @@ pub use frame::frame;
 pub use handshake::handshake;
 pub use membership::membership;
 pub use origin::origin;
+pub use peer::peer;
 pub use peer_wire::peer_wire;
 pub use requests::{binary_request, json_request};
 
@@ -27,7 +29,7 @@ pub use requests::{binary_request, json_request};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("api", api),
     ("binary_request", binary_request),
     ("config", config),
@@ -36,6 +38,7 @@ pub const TARGETS: [Target; 11] = [
     ("json_request", json_request),
     ("membership", membership),
     ("origin", origin),
+    ("peer", peer),
     ("peer_wire", peer_wire),
     ("ticket", ticket),
     ("token", token),
