@@ -54,8 +54,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// Allow peers without authentication although addresses are not loopback.
     pub insecure_peers: bool,
-    /// Origins whose pages may connect, `scheme://host[:port]`. Empty: the host of `Host` or of a
-    /// member's advertised URL, whatever the port.
+    /// Origins whose pages may connect, `scheme://host[:port]`, and `https://*.example.com` for all
+    /// below a domain. Empty: the host of `Host` or of a member's advertised URL, whatever the port.
     pub allowed_origins: Vec<String>,
     /// The form of `Location` in a 307.
     pub redirect_location: RedirectLocation,

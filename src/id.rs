@@ -1,6 +1,8 @@
 //! Names: nodes, users, rooms, sessions and generations, each a type of its own.
 //!
 //! All of them are cheap to clone (a reference count or a number) and compare byte by byte.
+//!
+//! For logs there is [`Shown`]: whoever chooses a name must not choose what a log says.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -154,6 +156,41 @@ impl Borrow<str> for NodeId {
     }
 }
 
+/// Somebody else's text, for a log: in quotes, with everything escaped that is no plain character, and
+/// cut. It is at most ten times as many bytes as it has characters, and two dozen more.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    text: &'a str,
+    chars_max: usize,
+}
+
+impl<'a> Shown<'a> {
+    /// Enough to know a name by.
+    const NAME_CHARS_MAX: usize = 64;
+
+    /// A name.
+    #[must_use]
+    pub fn new(text: &'a str) -> Self {
+        Self::up_to(Self::NAME_CHARS_MAX, text)
+    }
+
+    /// No more than this many characters of a text.
+    #[must_use]
+    pub fn up_to(chars_max: usize, text: &'a str) -> Self {
+        Self { text, chars_max }
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = self.text.char_indices().nth(self.chars_max);
+        match cut {
+            None => write!(f, "{:?}", self.text),
+            Some((at, _)) => write!(f, "{:?}... ({} bytes)", &self.text[..at], self.text.len()),
+        }
+    }
+}
+
 fn check(text: &str, bytes_max: usize, allowed: impl Fn(char) -> bool) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty);
@@ -177,6 +214,18 @@ pub struct SessionId(pub u64);
 /// Unix epoch, below 2^53.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Generation(pub u64);
+
+impl Generation {
+    /// All are below it, so that they stay exact in JSON and JavaScript.
+    pub const END: u64 = 1 << 53;
+
+    /// The one after it, unless it is the last.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        let next = self.0.checked_add(1)?;
+        (next < Self::END).then_some(Self(next))
+    }
+}
 
 macro_rules! shown_as_text {
     ($($name:ident),*) => {$(
@@ -230,6 +279,25 @@ mod tests {
         assert_eq!(UserId::new(""), Err(InvalidId::Empty));
         assert_eq!(UserId::new("a\nb"), Err(InvalidId::Character('\n')));
         assert_eq!(UserId::new("a\u{85}b"), Err(InvalidId::Character('\u{85}')));
+    }
+
+    #[test]
+    fn no_generation_comes_after_the_last() {
+        assert_eq!(Generation(7).next(), Some(Generation(8)));
+        assert_eq!(Generation(Generation::END - 1).next(), None);
+        assert_eq!(Generation(u64::MAX).next(), None);
+    }
+
+    #[test]
+    fn what_is_shown_is_escaped_and_cut() {
+        let shown = |text: &str| Shown::new(text).to_string();
+        assert_eq!(shown("Zo\u{eb} 🦀"), "\"Zo\u{eb} 🦀\"");
+        assert_eq!(shown("a\n\u{1b}[31m\""), r#""a\n\u{1b}[31m\"""#);
+        assert_eq!(shown("\u{202e}\u{2028}"), r#""\u{202e}\u{2028}""#);
+        let cut = format!("\"{}\"... (256 bytes)", "x".repeat(64));
+        assert_eq!(shown(&"x".repeat(256)), cut);
+        assert_eq!(shown(&"x".repeat(64)), format!("\"{}\"", "x".repeat(64)));
+        assert!(shown(&"\u{10ffff}".repeat(64)).len() < 64 * 10 + 24);
     }
 
     #[test]

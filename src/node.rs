@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin::Admin;
 use crate::config::{Config, ConfigError};
 use crate::core::frame::FrameLimits;
-use crate::core::handshake::origin::{InvalidOrigin, Origin};
+use crate::core::handshake::origin::{AllowedOrigin, InvalidEntry};
 use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
 use crate::core::rate::{Rate, TokenBucket};
@@ -390,7 +390,7 @@ impl Node {
 struct Policy {
     trust: Trust,
     gate: Arc<Gate>,
-    allowed_origins: Vec<Origin>,
+    allowed_origins: Vec<AllowedOrigin>,
     program: Option<Program>,
 }
 
@@ -449,9 +449,9 @@ async fn bind(
     Ok((listener, bound))
 }
 
-fn origins(config: &Config) -> Result<Vec<Origin>, ConfigError> {
+fn origins(config: &Config) -> Result<Vec<AllowedOrigin>, ConfigError> {
     let parse = |text: &String| {
-        text.parse().map_err(|reason: InvalidOrigin| ConfigError {
+        text.parse().map_err(|reason: InvalidEntry| ConfigError {
             key: "allowed-origins",
             value: text.clone(),
             reason: reason.to_string(),

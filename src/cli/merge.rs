@@ -105,7 +105,7 @@ pub fn refusal(flag: &str, value: &str, source: Option<&Source>, reason: &str) -
     } else {
         format!(" = {value}")
     };
-    format!("--{flag}{value}{place}: {reason}").replace('\n', " ")
+    format!("--{flag}{value}{place}: {reason}").replace(char::is_control, " ")
 }
 
 fn read_file(path: &Path) -> Result<(Settings, Sources), String> {

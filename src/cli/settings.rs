@@ -160,7 +160,8 @@ pub struct Settings {
 
     /// Origins whose pages may connect, with commas in between. Default: the node's own hosts
     ///
-    /// scheme://host[:port], matched exactly; any other Origin gets 403. Without a list an
+    /// scheme://host[:port], matched exactly, or https://*.example.com for every name below
+    /// example.com, but not for that itself; any other Origin gets 403. Without a list an
     /// origin's host must be that of the Host header or of a member's advertised URL, whatever
     /// the port. Clients that send no Origin, as programs do, are not concerned.
     #[arg(long, env = "RINGPOST_ALLOWED_ORIGINS", value_name = "ORIGIN,...", help_heading = TRUST)]

@@ -73,24 +73,49 @@ pub(crate) fn client_url(text: &str) -> Result<(), String> {
     }
 }
 
-/// Checks `scheme://host[:port]`, as browsers write it in `Origin`.
+/// Checks `scheme://host[:port]`, as browsers write it in `Origin`, or `scheme://*.domain[:port]`.
 pub(super) fn origin(text: &str) -> Result<(), String> {
-    const WANTED: &str =
-        "it must be scheme://host or scheme://host:port, such as https://chat.example";
+    const WANTED: &str = "it must be scheme://host or scheme://host:port, such as \
+                          https://chat.example, or https://*.chat.example for what is below it";
     let (scheme, rest) = text.split_once("://").ok_or_else(|| WANTED.to_owned())?;
     let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(letters) {
         return Err(WANTED.to_owned());
     }
-    if rest.contains('*') {
-        return Err(format!(
-            "wildcards are not known; list every origin; {WANTED}"
-        ));
-    }
     if rest.contains(['/', '?', '#', '@']) {
         return Err(format!("an origin has no path, query or user; {WANTED}"));
     }
-    authority_of_client(rest).map_err(|reason| format!("{reason}; {WANTED}"))
+    if !rest.is_ascii() {
+        return Err(format!(
+            "a host is written as browsers send it, in ASCII (xn--...); {WANTED}"
+        ));
+    }
+    let Some(domain) = rest.strip_prefix("*.") else {
+        if rest.contains('*') {
+            return Err(format!(
+                "not every page may connect: a * only stands for what is before a domain; {WANTED}"
+            ));
+        }
+        return authority_of_client(rest).map_err(|reason| format!("{reason}; {WANTED}"));
+    };
+    authority_of_client(domain).map_err(|reason| format!("{reason}; {WANTED}"))?;
+    below_a_domain(domain).map_err(|reason| format!("{reason}; {WANTED}"))
+}
+
+/// Checks what stands behind the `*.` of an origin, which is an authority already.
+fn below_a_domain(authority: &str) -> Result<(), &'static str> {
+    let host = authority.split(':').next().unwrap_or_default();
+    let number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    if host.starts_with('[') || host.rsplit('.').next().is_some_and(number) {
+        return Err("behind *. there must be a name, and no address or final dot");
+    }
+    if host.split('.').any(str::is_empty) {
+        return Err("the host has an empty label");
+    }
+    if !host.contains('.') && !host.eq_ignore_ascii_case("localhost") {
+        return Err("a whole top-level domain is nobody's: behind *. there must be two labels");
+    }
+    Ok(())
 }
 
 /// Checks `host` or `host:port`.
@@ -136,7 +161,10 @@ fn unbracketed(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::core::handshake::AllowedOrigin;
 
     #[test]
     fn host_and_port_can_be_dialled_by_others() {
@@ -207,18 +235,46 @@ mod tests {
             "https://chat.example",
             "http://localhost:3000",
             "capacitor://localhost",
+            "https://*.chat.example",
+            "https://*.chat.example:8443",
+            "http://*.localhost:3000",
         ] {
             assert_eq!(origin(text), Ok(()), "{text}");
         }
-        for text in [
-            "*",
-            "chat.example",
-            "https://",
-            "https://a/",
-            "https://*.a",
-            "https://a:x",
+        for (text, words) in [
+            ("*", "scheme://host"),
+            ("chat.example", "scheme://host"),
+            ("https://", "host is missing"),
+            ("https://a/", "no path"),
+            ("https://u@a", "no path, query or user"),
+            ("https://a:x", "port"),
+            ("https://*", "not every page"),
+            ("https://*:443", "not every page"),
+            ("https://*example.com", "not every page"),
+            ("https://a.*.example.com", "not every page"),
+            ("*://a.example", "scheme://host"),
+            ("https://*.", "host is missing"),
+            ("https://*.*.example.com", "not a name"),
+            ("https://*.com", "top-level"),
+            ("https://*..com", "empty label"),
+            ("https://*.example.com.", "final dot"),
+            ("https://*.0.0.1", "no address"),
+            ("https://*.[::1]", "no address"),
+            ("https://b\u{fc}cher.example", "xn--"),
         ] {
-            assert!(origin(text).is_err(), "{text}");
+            let reason = origin(text).unwrap_err();
+            assert!(reason.contains(words), "{text}: {reason}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_origin_that_passes_can_be_matched(
+            text in "[a-z]{1,5}://(\\*\\.)?[a-zA-Z0-9.:_~*\\[\\]-]{0,12}",
+        ) {
+            if origin(&text).is_ok() {
+                prop_assert!(text.parse::<AllowedOrigin>().is_ok());
+            }
         }
     }
 

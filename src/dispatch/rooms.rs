@@ -13,7 +13,7 @@ use crate::core::protocol::{Encoded, Reply};
 use crate::core::rooms::{Fetch, Fetched, Left, Room, Rooms};
 use crate::core::stream::{Context, History, Message, Position, Resume};
 use crate::error::ErrorCode;
-use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
+use crate::id::{NodeId, RoomName, SessionId, Shown, StreamKey, UserId};
 
 /// The subscriber that stands for all members at a node. Ids of sessions are below.
 const MEMBERS: SessionId = SessionId(u64::MAX);
@@ -320,7 +320,7 @@ impl Dispatch {
             session.tell_as(&mut encoded, || gap);
         }
         self.counters.room_gaps.add();
-        tracing::warn!(node = %self.me, room = %name.as_str().escape_debug(),
+        tracing::warn!(node = %self.me, room = %Shown::new(name.as_str()),
             "what comes next in a room is not there any more");
     }
 

@@ -24,8 +24,11 @@ pub(crate) use self::gossip::{Command, Driver, SeedList, membership};
 pub(crate) use self::server::serve;
 
 use crate::dispatch::Topology;
-use crate::id::{Generation, NodeId};
+use crate::id::{Generation, NodeId, Shown};
 use crate::wire::{PROTOCOL_VERSION, proto};
+
+/// Characters of what a peer says of itself or of an error, in a log.
+const REASON_CHARS_MAX: usize = 300;
 
 /// Who this node is, as it says on every call.
 #[derive(Debug)]
@@ -129,7 +132,7 @@ impl Refused {
             return;
         }
         if self.due() {
-            tracing::warn!(peer, reason = error.message(), "a peer refuses this node");
+            tracing::warn!(peer, reason = %Shown::up_to(REASON_CHARS_MAX, error.message()), "a peer refuses this node");
         }
     }
 
@@ -148,8 +151,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a peer answered, for the log: its words are cut.
 fn short(status: &tonic::Status) -> String {
-    format!("{:?}: {}", status.code(), status.message())
+    let message = Shown::up_to(REASON_CHARS_MAX, status.message());
+    format!("{:?}: {message}", status.code())
 }
 
 fn with_causes(error: &tonic::transport::Error) -> String {

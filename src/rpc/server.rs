@@ -19,7 +19,7 @@ use super::{Command, Commands, Identified, http2, incoming};
 use crate::core::peer::{Answer, Outcome, Reply};
 use crate::core::stream::Holder;
 use crate::dispatch::{Dispatch, ReplyQueue};
-use crate::id::{Generation, NodeId};
+use crate::id::{Generation, NodeId, Shown};
 use crate::wire::proto::peer_server::{Peer, PeerServer};
 use crate::wire::{PROTOCOL_VERSIONS, proto, sender};
 
@@ -101,13 +101,15 @@ impl PeerService {
         }
         let reason = if caller.cluster != self.me.cluster {
             format!(
-                "node {:?} is of cluster {:?}, this is cluster {:?}",
-                caller.node, caller.cluster, self.me.cluster
+                "node {} is of cluster {}, this is cluster {:?}",
+                Shown::new(&caller.node),
+                Shown::new(&caller.cluster),
+                self.me.cluster
             )
         } else if !PROTOCOL_VERSIONS.contains(&caller.protocol_version) {
             format!(
-                "node {:?} speaks version {} of the protocol, this node {} to {}",
-                caller.node,
+                "node {} speaks version {} of the protocol, this node {} to {}",
+                Shown::new(&caller.node),
                 caller.protocol_version,
                 PROTOCOL_VERSIONS.start(),
                 PROTOCOL_VERSIONS.end(),

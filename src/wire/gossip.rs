@@ -11,8 +11,6 @@ use crate::id::{Generation, NodeId};
 
 /// Longest `host:port` or URL of a member, in bytes.
 const ADDRESS_BYTES_MAX: usize = 1024;
-/// Generations stay exact in JSON and JavaScript.
-const GENERATION_MAX: u64 = 1 << 53;
 
 /// Writes and reads what foca sends: protobuf messages, each with its length before it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -174,11 +172,16 @@ fn identity(identity: Option<proto::Identity>) -> Result<Identity, WireError> {
         .ok()
         .filter(|weight| (1..=Config::WEIGHT_MAX).contains(weight))
         .ok_or(WireError("a weight out of bounds"))?;
-    if identity.generation >= GENERATION_MAX {
+    if identity.generation >= Generation::END {
         return Err(WireError("a generation out of bounds"));
     }
     if identity.peer.len() > ADDRESS_BYTES_MAX || identity.url.len() > ADDRESS_BYTES_MAX {
         return Err(WireError("an address that is too long"));
+    }
+    // Clients are sent to the one, and this node dials the other.
+    let plain = |address: &str| address.bytes().all(|byte| byte.is_ascii_graphic());
+    if !plain(&identity.peer) || !plain(&identity.url) {
+        return Err(WireError("an address that cannot be one"));
     }
     Ok(Identity::new(IdentityParts {
         id: NodeId::new(&identity.id).map_err(|_| WireError("a node id out of bounds"))?,
@@ -389,6 +392,14 @@ mod tests {
             },
             proto::Identity {
                 url: "x".repeat(1025),
+                ..good.clone()
+            },
+            proto::Identity {
+                url: "ws://n1\r\nSet-Cookie: a=b".into(),
+                ..good.clone()
+            },
+            proto::Identity {
+                peer: "n1:7101\u{1b}[2J".into(),
                 ..good.clone()
             },
         ];

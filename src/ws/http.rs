@@ -27,7 +27,7 @@ use crate::core::trust::{Hidden, Principal};
 use crate::dispatch::{Protocol, Session, SessionConfig};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::Program;
-use crate::id::NodeId;
+use crate::id::{NodeId, Shown};
 
 const NO_USER: &str = "no user: this node takes it from ?user=";
 
@@ -82,7 +82,7 @@ async fn run<S: Stream>(client: Admitted, stream: S, already_read: Bytes, accept
             let session = Opened::new(server, config);
             // At debug level: a span of its own would cost every idle session half a kilobyte.
             let span = tracing::debug_span!("session", node = %server.dispatch.me(),
-                user = %session.0.user(), session = %session.0.id(), %remote);
+                user = %Shown::new(session.0.user().as_str()), session = %session.0.id(), %remote);
             pump::run(server, (&session.0, remote), stream, already_read)
                 .instrument(span)
                 .await;
@@ -376,7 +376,7 @@ impl Answer<'_> {
     fn locate(&self, head: &Head<'_>) -> Response<Body> {
         let origin = match self.check_origin(head) {
             Ok(origin) => origin,
-            Err(refused) => return no_store(rejected(&refused)),
+            Err(refused) => return rejected(&refused),
         };
         let response = match (self.client.handshake(), head.method) {
             (Some(too_many), _) => rejected(&too_many.into()),
@@ -472,7 +472,7 @@ fn redirected(node: &NodeId, url: &str, form: RedirectLocation) -> Response<Body
 
 fn rejected(rejection: &Rejection) -> Response<Body> {
     let status = StatusCode::from_u16(rejection.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = text(status, &format!("{}\n", rejection.message));
+    let mut response = no_store(text(status, &format!("{}\n", rejection.message)));
     for (name, value) in rejection.headers {
         put(&mut response, HeaderName::from_static(name), value);
     }

@@ -20,7 +20,7 @@ use crate::accept::accept_all;
 use crate::config::{Config, Limits};
 use crate::core::admission::{Admission, AdmissionLimits};
 use crate::core::frame::FrameLimits;
-use crate::core::handshake::origin::Origin;
+use crate::core::handshake::origin::AllowedOrigin;
 use crate::core::rate::{Rate, TokenBucket};
 use crate::core::trust::Principal;
 use crate::dispatch::{Dispatch, Greeting};
@@ -37,7 +37,7 @@ pub(crate) struct Server {
     pub frames: FrameLimits,
     /// `None`: users are believed without tokens.
     pub tokens: Option<Tokens>,
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: Vec<AllowedOrigin>,
     pub locate_bucket: Mutex<TokenBucket>,
     /// Connections, and what their addresses do.
     pub admission: Mutex<Admission>,

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use proptest::prelude::*;
 use ringpost::config::InboxConfig;
 
 use super::*;
@@ -231,5 +232,57 @@ fn the_help_gives_the_default_that_is_used() {
             help.ends_with(&format!("Default: {shown}")),
             "{key} = {shown}: {help}"
         );
+    }
+}
+
+/// Values that somebody may put behind any key.
+fn any_value() -> impl Strategy<Value = toml::Value> {
+    let text = prop_oneof![
+        any::<String>(),
+        "[0-9]{1,20}(ns|us|ms|s|m|h|d|ki?b|mi?b)?",
+        "(wss?|https?)://[a-z*.\\[\\]:0-9/@?#-]{0,20}",
+        "[a-z0-9.:\\[\\]/,-]{0,20}",
+    ]
+    .prop_map(toml::Value::String);
+    let one = prop_oneof![
+        text,
+        any::<i64>().prop_map(toml::Value::Integer),
+        (0..100_i64).prop_map(toml::Value::Integer),
+        any::<f64>().prop_map(toml::Value::Float),
+        any::<bool>().prop_map(toml::Value::Boolean),
+    ];
+    one.prop_recursive(2, 8, 4, |inner| {
+        let table = proptest::collection::btree_map("[a-z_]{1,8}", inner.clone(), 0..3);
+        prop_oneof![
+            proptest::collection::vec(inner, 0..4).prop_map(toml::Value::Array),
+            table.prop_map(|table| toml::Value::Table(table.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn whatever_a_file_says_is_taken_or_refused_in_one_sentence_that_names_a_key(
+        said in proptest::collection::vec((any::<prop::sample::Index>(), any_value()), 1..4),
+    ) {
+        let keys = keys();
+        let table: toml::Table = said
+            .into_iter()
+            .map(|(key, value)| (keys[key.index(keys.len())].clone(), value))
+            .collect();
+        let usable = toml::Table::from_iter([
+            ("id".to_owned(), "n1".into()),
+            ("insecure_users".to_owned(), true.into()),
+        ]);
+        let table = usable.into_iter().chain(table).collect();
+        let read = from_table(table, Path::new(FILE))
+            .and_then(|(settings, sources)| effective(settings, sources, None));
+        if let Err(sentence) = read {
+            prop_assert!(!sentence.contains(char::is_control), "{}", sentence);
+            let named = |key: &String| sentence.starts_with(&format!("--{}", key.replace('_', "-")));
+            prop_assert!(keys.iter().any(named), "{}", sentence);
+        }
     }
 }

@@ -23,7 +23,7 @@ use sha1::{Digest, Sha1};
 use crate::core::protocol::Encoding;
 
 pub use credential::Credential;
-pub use origin::Origin;
+pub use origin::{AllowedOrigin, Origin};
 pub use query::{BadQuery, Query};
 pub use redirect::RedirectMode;
 

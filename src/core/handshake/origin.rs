@@ -64,6 +64,82 @@ impl fmt::Display for Origin {
     }
 }
 
+/// An entry of the list of those who may connect: one [`Origin`], or all below a domain, written
+/// `https://*.example.com`. That is every name that ends in `.example.com`, however deep, and not
+/// `example.com` itself; scheme and port are compared as in any entry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AllowedOrigin {
+    /// Of a wildcard, the domain without the `*.` stands for the host.
+    origin: Origin,
+    subdomains: bool,
+}
+
+/// Why a text is not an [`AllowedOrigin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEntry {
+    /// It is not an origin, even where its `*.` is left out.
+    #[error(transparent)]
+    Origin(#[from] InvalidOrigin),
+    /// A `*` stands somewhere else than as the first label of the host.
+    #[error("a * may only stand for what is before a domain, as in https://*.example.com")]
+    Wildcard,
+    /// A wildcard for what nobody owns as a whole.
+    #[error("behind *. there must be a domain with at least two labels, or localhost")]
+    Domain,
+}
+
+impl AllowedOrigin {
+    /// Whether a page of this origin may connect.
+    #[must_use]
+    pub fn matches(&self, origin: &Origin) -> bool {
+        if !self.subdomains {
+            return self.origin == *origin;
+        }
+        let below = (origin.host.strip_suffix(&*self.origin.host))
+            .and_then(|labels| labels.strip_suffix('.'));
+        self.origin.scheme == origin.scheme
+            && self.origin.port == origin.port
+            && below.is_some_and(are_labels)
+    }
+}
+
+impl FromStr for AllowedOrigin {
+    type Err = InvalidEntry;
+
+    fn from_str(text: &str) -> Result<Self, InvalidEntry> {
+        let Some((scheme, domain)) = text.split_once("://*.") else {
+            if text.contains('*') {
+                return Err(InvalidEntry::Wildcard);
+            }
+            let origin = text.parse()?;
+            return Ok(Self {
+                origin,
+                subdomains: false,
+            });
+        };
+        if domain.contains('*') {
+            return Err(InvalidEntry::Wildcard);
+        }
+        let origin: Origin = format!("{scheme}://{domain}").parse()?;
+        if !is_domain(&origin.host) {
+            return Err(InvalidEntry::Domain);
+        }
+        Ok(Self {
+            origin,
+            subdomains: true,
+        })
+    }
+}
+
+impl From<Origin> for AllowedOrigin {
+    fn from(origin: Origin) -> Self {
+        Self {
+            origin,
+            subdomains: false,
+        }
+    }
+}
+
 /// Why a request with an `Origin` is answered with 403.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
@@ -87,13 +163,13 @@ impl From<Refused> for Rejection {
 /// Whether the request may come in. `Some` is its origin as the client wrote it, which is what
 /// `Access-Control-Allow-Origin` must echo; `None`: it has no `Origin`, so it is no page's.
 ///
-/// With `origins`, it must be one of them. Without, its host must be that of `Host` (of the
+/// With `origins`, one of them must match it. Without, its host must be that of `Host` (of the
 /// request) or of a member's advertised URL, whatever the ports.
 ///
 /// # Errors
 /// [`Refused`], to be answered with 403.
 pub fn allowed<'a>(
-    origins: &[Origin],
+    origins: &[AllowedOrigin],
     host: Option<&str>,
     member_urls: impl IntoIterator<Item = &'a str>,
     headers: &HeaderMap,
@@ -113,7 +189,7 @@ pub fn allowed<'a>(
     let may = if origins.is_empty() {
         host.is_some_and(same) || member_urls.into_iter().any(|url| same(authority_of(url)))
     } else {
-        origins.contains(&origin)
+        origins.iter().any(|entry| entry.matches(&origin))
     };
     may.then(|| Some(text.to_owned()))
         .ok_or(Refused::NotAllowed)
@@ -158,6 +234,20 @@ fn is_host(host: &str) -> bool {
     }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     !host.is_empty() && host.bytes().all(allowed)
+}
+
+/// Whether names below it can be somebody's: no address, and no top-level domain.
+fn is_domain(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let number = last.bytes().all(|byte| byte.is_ascii_digit());
+    are_labels(host)
+        && !host.starts_with('[')
+        && !number
+        && (host.contains('.') || host == "localhost")
+}
+
+fn are_labels(name: &str) -> bool {
+    name.split('.').all(|label| !label.is_empty())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ fn headers(origins: &[&str]) -> HeaderMap {
 }
 
 fn by_list(list: &[&str], origin: &str) -> bool {
-    let list: Vec<Origin> = list.iter().map(|entry| entry.parse().unwrap()).collect();
+    let list: Vec<AllowedOrigin> = list.iter().map(|entry| entry.parse().unwrap()).collect();
     let answer = allowed(
         &list,
         Some("elsewhere"),
@@ -54,6 +54,43 @@ fn a_listed_origin_matches_in_scheme_host_and_port() {
     ] {
         assert_eq!(by_list(&list, origin), may, "{origin}");
     }
+}
+
+#[test]
+fn a_wildcard_stands_for_what_is_below_its_domain() {
+    let list = ["https://*.Example.com", "http://*.localhost:3000"];
+    for (origin, may) in [
+        ("https://a.example.com", true),
+        ("https://a.b.example.com", true),
+        ("https://A.EXAMPLE.COM:443", true),
+        ("http://a.localhost:3000", true),
+        ("https://example.com", false),
+        ("https://.example.com", false),
+        ("https://a..example.com", false),
+        ("https://evilexample.com", false),
+        ("https://example.com.evil.org", false),
+        ("https://a.example.com.evil.org", false),
+        ("https://a.example.com.", false),
+        ("https://a.example.com:8443", false),
+        ("http://a.example.com", false),
+        ("wss://a.example.com", false),
+        ("https://u@a.example.com", false),
+        ("https://evil.org/.example.com", false),
+        ("https://evil.org#.example.com", false),
+        ("https://*.example.com", false),
+        ("https://[::1].example.com", false),
+        ("http://a.localhost", false),
+        ("http://localhost:3000", false),
+    ] {
+        assert_eq!(by_list(&list, origin), may, "{origin}");
+    }
+}
+
+#[test]
+fn a_final_dot_is_another_origin() {
+    assert!(!by_list(&["https://example.com"], "https://example.com."));
+    assert!(by_list(&["https://example.com."], "https://example.com."));
+    assert!(!by_host(Some("n1"), &[], "http://n1."));
 }
 
 #[test]
@@ -132,13 +169,50 @@ fn entries_say_what_is_wrong_with_them() {
     let parse = str::parse::<Origin>;
     assert_eq!(parse("example.com"), Err(InvalidOrigin::Scheme));
     assert_eq!(parse("https://example.com/"), Err(InvalidOrigin::Host));
-    assert_eq!(parse("*"), Err(InvalidOrigin::Scheme));
+    let entry = str::parse::<AllowedOrigin>;
+    for (text, reason) in [
+        ("*", InvalidEntry::Wildcard),
+        ("https://*", InvalidEntry::Wildcard),
+        ("https://*:443", InvalidEntry::Wildcard),
+        ("https://*example.com", InvalidEntry::Wildcard),
+        ("https://a.*.example.com", InvalidEntry::Wildcard),
+        ("https://*.*.example.com", InvalidEntry::Wildcard),
+        ("https://*.", InvalidEntry::Origin(InvalidOrigin::Host)),
+        (
+            "https://*.example.com/",
+            InvalidEntry::Origin(InvalidOrigin::Host),
+        ),
+        ("https://*.com", InvalidEntry::Domain),
+        ("https://*.example.com.", InvalidEntry::Domain),
+        ("https://*..com", InvalidEntry::Domain),
+        ("https://*.0.0.1", InvalidEntry::Domain),
+        ("https://*.[::1]", InvalidEntry::Domain),
+    ] {
+        assert_eq!(entry(text), Err(reason), "{text}");
+    }
     let shown = |text| parse(text).unwrap().to_string();
     assert_eq!(shown("HTTPS://A.b:443"), "https://a.b");
     assert_eq!(shown("http://[0::1]:81"), "http://[::1]:81");
 }
 
 proptest! {
+    #[test]
+    fn a_wildcard_matches_only_what_ends_in_its_domain_with_a_dot_before(
+        domain in "[a-c]{1,2}\\.[a-c]{1,2}",
+        before in "[a-c.]{0,4}",
+        end in "(\\.[a-c]{1,2})?",
+    ) {
+        let list = [format!("https://*.{domain}")];
+        let host = format!("{before}{domain}{end}");
+        let origin = format!("https://{host}");
+        if by_list(&[&*list[0]], &origin) {
+            let below = host.strip_suffix(&format!(".{domain}"));
+            prop_assert!(below.is_some_and(|labels| !labels.is_empty()), "{}", host);
+        }
+        let below = format!("https://x.{domain}");
+        prop_assert!(by_list(&[&*list[0]], &below));
+    }
+
     #[test]
     fn no_text_makes_it_panic(
         origin in any::<String>(), host in any::<String>(), url in any::<String>(),
@@ -150,6 +224,7 @@ proptest! {
         }
         let _ = split_authority(&host);
         let _ = origin.parse::<Origin>();
+        let _ = origin.parse::<AllowedOrigin>();
     }
 
     #[test]

@@ -18,6 +18,10 @@ const KNOWN: [&str; 7] = [
 /// The parameters that are for one node only, or not for a log or a page to see.
 const DROPPED: [&str; 4] = ["redirect", "token", "hop", "ticket"];
 
+/// Visible characters that RFC 3986 wants escaped in a query, and `#`, which ends it. Brackets are not
+/// among them, although they should be: they are in wide use, and harm nobody.
+const NOT_IN_A_QUERY: &[u8] = b"\"#<>\\^`{|}";
+
 /// The position that a client had when it came.
 const POSITION: [&str; 2] = ["epoch", "offset"];
 
@@ -107,8 +111,9 @@ impl Query {
     /// The query for the node that a client is sent to before it is welcomed: its own parameters as
     /// it wrote them, without `redirect`, `token`, `hop` and `ticket`, and with `hop=1` at the end.
     ///
-    /// Bytes that may not stand in a URL (controls, blanks, `#`, anything beyond ASCII) come out
-    /// escaped, which changes their meaning in no way; so the result can go into a header.
+    /// Bytes that may not stand in a query by RFC 3986 (controls, blanks, quotes, `#`, `<`, anything
+    /// beyond ASCII) come out escaped, which changes their meaning in no way; so the result can go into
+    /// a header, and a page.
     #[must_use]
     pub fn onward(raw: &str) -> String {
         Self::without(raw, |name| DROPPED.contains(&name))
@@ -131,7 +136,7 @@ impl Query {
                 continue;
             }
             for byte in pair.bytes() {
-                if byte.is_ascii_graphic() && byte != b'#' {
+                if byte.is_ascii_graphic() && !NOT_IN_A_QUERY.contains(&byte) {
                     onward.push(char::from(byte));
                 } else {
                     write!(onward, "%{byte:02X}").expect("a string takes all that is written");

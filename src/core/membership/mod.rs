@@ -398,8 +398,10 @@ where
         }
         let by = rival.id().generation;
         let was_us = rival.id().peer == own.peer || rival.state() == State::Down || !self.accepted;
-        if was_us {
-            let next = Generation(by.0 + 1);
+        // The last one has none after it. No clock gives that: somebody wants this name for good.
+        if let Some(next) = by.next()
+            && was_us
+        {
             self.change_identity(&own.revised(|parts| parts.generation = next));
         } else {
             // What we were about to say would only stand in the other's way.

@@ -142,6 +142,38 @@ fn another_process_that_was_started_later_ends_this_one_without_another_word() {
 }
 
 #[test]
+fn behind_the_last_generation_there_is_none_to_come_back_under() {
+    let mut membership = membership("n1", 5);
+    hear(&mut membership, "n2", Vec::new());
+    let last = Generation::END - 1;
+    hear(
+        &mut membership,
+        "n2",
+        vec![Record::alive(node("n1", last - 1))],
+    );
+    assert_eq!(membership.identity().generation, Generation(last));
+    hear(&mut membership, "n2", vec![Record::alive(node("n1", last))]);
+    assert_eq!(replaced_by(&mut membership), None, "it is that one itself");
+
+    let mut membership = self::membership("n1", 5);
+    hear(&mut membership, "n2", vec![Record::alive(node("n1", last))]);
+    assert_eq!(replaced_by(&mut membership), Some(Generation(last)));
+    let answer = membership.exchange_asked(
+        NOW,
+        Exchange {
+            from: Record::alive(node("n2", 1)),
+            digest: 0,
+            members: Vec::new(),
+        },
+    );
+    let wire = crate::wire::proto::ExchangeReply::from(answer);
+    assert!(
+        ExchangeReply::try_from(wire).is_ok(),
+        "others understand it"
+    );
+}
+
+#[test]
 fn a_packet_from_ones_own_name_is_enough_to_know_of_a_twin() {
     let mut membership = membership("n1", 5);
     hear(&mut membership, "n2", Vec::new());

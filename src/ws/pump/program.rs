@@ -19,6 +19,10 @@ use crate::error::CloseCode;
 use crate::handler::{
     Connection, Handler, Incoming, Message, Program, RawSession, Session, SessionError, Verdict,
 };
+use crate::id::Shown;
+
+/// Characters of what a handler said when it panicked, in the log. It may quote a client.
+const PANIC_CHARS_MAX: usize = 500;
 
 /// A call of a handler under way.
 type Call<'c, T> = Pin<Box<dyn Future<Output = T> + std::marker::Send + 'c>>;
@@ -210,8 +214,10 @@ where
     fn panicked(&self, name: &'static str, panic: &(dyn Any + std::marker::Send)) {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(node = %self.server.dispatch.me(), user = %self.session.user(), call = name,
-            panic = text.unwrap_or("no text"), "a handler panicked; its session is closed");
+        let text = Shown::up_to(PANIC_CHARS_MAX, text.unwrap_or("no text"));
+        let user = Shown::new(self.session.user().as_str());
+        tracing::error!(node = %self.server.dispatch.me(), %user, call = name, panic = %text,
+            "a handler panicked; its session is closed");
         self.server.dispatch.counters().handler_panics.add();
         let reason = "the program that serves this failed";
         self.session.outbox().finish(CloseCode::Internal, reason);
