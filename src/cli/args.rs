@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use ringpost::client::Target;
+use ringpost::client::{RootCertificates, Target};
 
 use super::bench::BenchArgs;
 use super::settings::Settings;
-use super::values::Span;
+use super::values::{Span, root_certificates};
 
 /// A WebSocket cluster on a consistent hash ring, with no broker.
 ///
@@ -120,9 +120,14 @@ Example:
 
 Exit codes: 0 all located, 1 some were not (a sentence on standard error says why).")]
 pub struct LocateArgs {
-    /// A node's client address (--listen): http://host:port, ws://host:port or host:port
+    /// A node's client address (--listen): http://host:port, ws://host:port or host:port;
+    /// with TLS wss://host:port or https://host:port
     #[arg(long, value_name = "URL")]
     pub node: Target,
+
+    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
+    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
+    pub ca: Option<RootCertificates>,
 
     /// Print the node's answers, one line of JSON a user, instead of a table
     #[arg(long)]
@@ -187,9 +192,14 @@ Example:
 
 Exit codes: 0 sent or accepted, 1 failed, or no receipt came.")]
 pub struct SendArgs {
-    /// A node's client address (--listen): ws://host:port, http://host:port or host:port
+    /// A node's client address (--listen): ws://host:port, http://host:port or host:port;
+    /// with TLS wss://host:port or https://host:port
     #[arg(long, value_name = "URL")]
     pub node: Target,
+
+    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
+    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
+    pub ca: Option<RootCertificates>,
 
     /// The user who sends
     #[arg(long, value_name = "USER")]

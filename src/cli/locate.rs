@@ -21,7 +21,8 @@ struct Located {
 }
 
 /// Asks for one user after the other. What is known is printed even when some are not.
-pub async fn run(args: LocateArgs) -> Outcome {
+pub async fn run(mut args: LocateArgs) -> Outcome {
+    args.node = args.node.trusting(&args.ca.take().unwrap_or_default());
     let mut rows = Vec::new();
     let mut all = true;
     for user in &args.users {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ringpost::client::RootCertificates;
 use ringpost::config::{AtSessionLimit, RedirectLocation};
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
@@ -53,6 +54,12 @@ impl fmt::Display for Span {
             _ => write!(f, "{span:?}"),
         }
     }
+}
+
+/// Root certificates, by the name of their file.
+pub fn root_certificates(path: &str) -> Result<RootCertificates, String> {
+    let pem = std::fs::read(path).map_err(|error| format!("it cannot be read ({error})"))?;
+    RootCertificates::from_pem(&pem).map_err(|error| error.to_string())
 }
 
 /// Any text.

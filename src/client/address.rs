@@ -4,37 +4,43 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// A node's address, from `http://host:port`, `ws://host:port` or `host:port`.
+use super::tls::RootCertificates;
+
+/// A node's address, from `http://host:port`, `ws://host:port` or `host:port`, or for TLS from
+/// `https://host:port` or `wss://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     /// As it stands in `Host`.
     pub(super) authority: String,
+    /// Whether TLS is spoken.
+    pub(super) tls: bool,
+    /// Whom its certificate must be signed by then.
+    pub(super) roots: RootCertificates,
 }
 
 /// Why a text is not a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// It is none of the forms.
-    #[error("it must be http://host:port, ws://host:port or host:port")]
+    #[error(
+        "it must be ws://host:port, http://host:port or host:port, or for TLS wss://host:port or https://host:port"
+    )]
     Form,
-    /// `https://` or `wss://`.
-    #[error("TLS is not spoken here yet; it must be http://host:port, ws://host:port or host:port")]
-    Tls,
 }
 
 impl Target {
     /// A whole URL, as a redirect gives it: the node and the path with the query. A URL that
-    /// begins with `//` or `/` is relative to this one. `None` when it is no `ws://` or `http://`
-    /// URL.
+    /// begins with `//` or `/` is relative to this one. `None` when it is no URL of a node, or leads from TLS
+    /// to none.
     #[must_use]
     pub fn resolve(&self, url: &str) -> Option<(Self, String)> {
-        let rest = match url.split_once("://") {
-            Some(("ws" | "http", rest)) => rest,
-            None if url.starts_with("//") => &url[2..],
+        let (tls, rest) = match url.split_once("://") {
+            Some((scheme, rest)) => (self.over(scheme)?, rest),
+            None if url.starts_with("//") => (self.tls, &url[2..]),
             None if url.starts_with('/') => return Some((self.clone(), url.to_owned())),
-            Some(_) | None => return None,
+            None => return None,
         };
         let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(at);
@@ -44,7 +50,24 @@ impl Target {
         } else {
             format!("/{path}")
         };
-        Some((Self::from_authority(authority)?, path))
+        let target = Self::from_authority(authority, tls)?;
+        Some((target.trusting(&self.roots), path))
+    }
+
+    /// Whether TLS is spoken after a redirect from here to a URL of this scheme.
+    fn over(&self, scheme: &str) -> Option<bool> {
+        match scheme {
+            "ws" | "http" if !self.tls => Some(false),
+            "wss" | "https" => Some(true),
+            _ => None,
+        }
+    }
+
+    /// The same, with these root certificates if TLS is spoken.
+    #[must_use]
+    pub fn trusting(mut self, roots: &RootCertificates) -> Self {
+        self.roots.clone_from(roots);
+        self
     }
 
     /// Whether it is on this machine, by its address or by the name `localhost`.
@@ -54,11 +77,17 @@ impl Target {
         address.map_or(self.host == "localhost", |address| address.is_loopback())
     }
 
-    fn from_authority(text: &str) -> Option<Self> {
+    fn from_authority(text: &str, tls: bool) -> Option<Self> {
         let authority: hyper::http::uri::Authority = text.parse().ok()?;
         let port = match authority.port() {
             Some(port) => port.as_str().parse().ok().filter(|port| *port > 0)?,
-            None if authority.as_str() == authority.host() => 80,
+            None if authority.as_str() == authority.host() => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             None => return None,
         };
         if text.contains('@') || authority.host().is_empty() {
@@ -73,6 +102,8 @@ impl Target {
             host,
             port,
             authority: text.to_owned(),
+            tls,
+            roots: RootCertificates::system(),
         })
     }
 }
@@ -81,23 +112,24 @@ impl FromStr for Target {
     type Err = InvalidTarget;
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
-        let rest = match text.split_once("://") {
-            Some(("http" | "ws", rest)) => rest,
-            Some(("https" | "wss", _)) => return Err(InvalidTarget::Tls),
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http" | "ws", rest)) => (false, rest),
+            Some(("https" | "wss", rest)) => (true, rest),
             Some(_) => return Err(InvalidTarget::Form),
-            None => text,
+            None => (false, text),
         };
         let authority = rest
             .strip_suffix("/ws")
             .or_else(|| rest.strip_suffix('/'))
             .unwrap_or(rest);
-        Self::from_authority(authority).ok_or(InvalidTarget::Form)
+        Self::from_authority(authority, tls).ok_or(InvalidTarget::Form)
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.authority)
+        let scheme = if self.tls { "wss://" } else { "" };
+        write!(f, "{scheme}{}", self.authority)
     }
 }
 
@@ -145,9 +177,29 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_in_words_of_its_own() {
-        for text in ["https://a", "wss://a:7001/ws"] {
-            assert_eq!(text.parse::<Target>(), Err(InvalidTarget::Tls), "{text}");
+    fn tls_is_in_the_scheme_and_shown_and_has_a_port_of_its_own() {
+        for (text, port, shown) in [
+            ("https://a", 443, "wss://a"),
+            ("wss://a:7001/ws", 7001, "wss://a:7001"),
+            ("ws://a:7001/ws", 7001, "a:7001"),
+        ] {
+            let target: Target = text.parse().unwrap();
+            assert_eq!(target.port, port, "{text}");
+            assert_eq!(target.to_string(), shown, "{text}");
+            assert_eq!(target.to_string().parse(), Ok(target), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_may_lead_to_tls_and_never_away_from_it() {
+        let plain: Target = "a:1".parse().unwrap();
+        let (secure, _) = plain.resolve("wss://b/ws").unwrap();
+        assert_eq!((secure.port, secure.tls), (443, true));
+        for url in ["//c:2/ws", "/ws", "wss://c:2/ws", "https://c:2/ws"] {
+            assert!(secure.resolve(url).unwrap().0.tls, "{url}");
+        }
+        for url in ["ws://c:2/ws", "http://c:2/ws"] {
+            assert_eq!(secure.resolve(url), None, "{url}");
         }
     }
 
@@ -167,7 +219,7 @@ mod tests {
                 "{url}"
             );
         }
-        for url in ["wss://b/ws", "b:2/ws", "javascript:1", "ws://", ""] {
+        for url in ["ftp://b/ws", "b:2/ws", "javascript:1", "ws://", ""] {
             assert!(here.resolve(url).is_none(), "{url}");
         }
     }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 
+use super::tls::Socket;
 use crate::core::frame::{Decoder, Event, FrameLimits, encode};
 
 /// What one read takes at most.
@@ -34,7 +34,7 @@ const NO_CODE: u16 = 1005;
 /// A connection after its handshake.
 #[derive(Debug)]
 pub(super) struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     decoder: Decoder,
     limits: FrameLimits,
     /// What was read; what of it is not decoded yet is from `start` to `end`.
@@ -66,7 +66,7 @@ pub(super) enum Step {
 
 impl Connection {
     /// Over this socket, with what came behind the handshake.
-    pub fn new(socket: TcpStream, read: &[u8], message_bytes_max: usize) -> Self {
+    pub fn new(socket: Socket, read: &[u8], message_bytes_max: usize) -> Self {
         let mut buffer = vec![0; READ_BYTES.max(read.len())].into_boxed_slice();
         buffer[..read.len()].copy_from_slice(read);
         Self {

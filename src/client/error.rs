@@ -22,7 +22,7 @@ pub enum Error {
     /// The token has characters that no header can carry. Nothing was tried.
     #[error("the token has characters that no header can carry")]
     Token,
-    /// No TCP connection.
+    /// No TCP connection, or no TLS over it.
     #[error("cannot connect to {node}: {reason}")]
     Connect {
         /// Where to.

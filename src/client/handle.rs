@@ -32,7 +32,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to any node of a cluster, `ws://host:port`, and to the one that it is sent to from
+    /// Connects to any node of a cluster, `ws://host:port` or `wss://host:port`, and to the one that it is sent to from
     /// there. Returns when that has welcomed the client.
     ///
     /// Needs a Tokio runtime, on which a task is started.
@@ -42,7 +42,9 @@ impl Client {
     /// [`Options::keep_trying`] is on, when all of them were tried once.
     pub async fn connect(url: &str, options: Options) -> Result<Self, Error> {
         let urls = std::iter::once(url).chain(options.also.iter().map(String::as_str));
-        let nodes: Vec<Target> = urls.map(node).collect::<Result<_, _>>()?;
+        let roots = &options.root_certificates;
+        let nodes = urls.map(|url| Ok(node(url)?.trusting(roots)));
+        let nodes: Vec<Target> = nodes.collect::<Result<_, _>>()?;
         if options.user.is_none() && options.token.is_none() {
             return Err(Error::Nobody);
         }

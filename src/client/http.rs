@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client: one request a connection, with or without an upgrade to WebSocket.
 //!
-//! No TLS. Nothing is followed and nothing is tried again.
+//! Nothing is followed and nothing is tried again.
 
 use base64::Engine as _;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::address::Target;
 use super::error::Error;
+use super::tls::Socket;
 
 /// Largest answer that is read, in bytes. A cluster view of 1,000 members has about 200 KiB.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -83,7 +84,7 @@ pub async fn get_as(
 #[derive(Debug)]
 pub enum Handshake {
     /// The socket, and what came behind the server's 101.
-    Open(TcpStream, Bytes),
+    Open(Socket, Bytes),
     /// Any status but 101.
     Refused(Answer),
 }
@@ -139,7 +140,7 @@ fn accept_of(key: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
-type Connection = JoinSet<hyper::Result<Parts<TokioIo<TcpStream>>>>;
+type Connection = JoinSet<hyper::Result<Parts<TokioIo<Socket>>>>;
 
 /// Sends the request; the connection is driven by the only task of the set, and ends with it.
 async fn exchange(
@@ -151,15 +152,7 @@ async fn exchange(
     let uri: Uri = path
         .parse()
         .map_err(|error| strange(target, &format!("{error} in its path")))?;
-    let stream = TcpStream::connect((target.host.as_str(), target.port))
-        .await
-        .map_err(|error| Error::Connect {
-            node: target.clone(),
-            os_error: error.raw_os_error(),
-            reason: error.to_string(),
-        })?;
-    // Small frames must not wait for an acknowledgement.
-    let _ = stream.set_nodelay(true);
+    let stream = connect(target).await?;
     let (mut sender, driven) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| strange(target, &error))?;
@@ -176,6 +169,24 @@ async fn exchange(
         .send_request(request)
         .await
         .map_err(|error| strange(target, &error))
+}
+
+async fn connect(target: &Target) -> Result<Socket, Error> {
+    let failed = |os_error, reason| Error::Connect {
+        node: target.clone(),
+        os_error,
+        reason,
+    };
+    let stream = TcpStream::connect((target.host.as_str(), target.port))
+        .await
+        .map_err(|error| failed(error.raw_os_error(), error.to_string()))?;
+    // Small frames must not wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    if !target.tls {
+        return Ok(Socket::Plain(stream));
+    }
+    let connected = target.roots.connect(&target.host, stream).await;
+    connected.map_err(|reason| failed(None, reason))
 }
 
 async fn read(target: &Target, response: Response<Incoming>) -> Result<Answer, Error> {

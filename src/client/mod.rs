@@ -12,7 +12,7 @@
 //! - acks, answers and sends heartbeats, and gives up a server that is silent.
 //!
 //! It keeps a bounded number of everything; what happens at each bound stands with it in
-//! [`Options`]. Only `ws://` today, no TLS.
+//! [`Options`]. `wss://` is TLS 1.2 or 1.3; see [`Options::root_certificates`].
 //!
 //! ```no_run
 //! use ringpost::client::{Client, Event, Options, Recipient, SendOptions};
@@ -44,9 +44,11 @@ pub mod http;
 mod machine;
 mod messages;
 mod options;
+mod tls;
 
 pub use address::{InvalidTarget, Target, encoded};
 pub use error::{Error, Failure, SendError};
 pub use event::{Event, Joined, Message, Position, Receipt, Recipient, RoomPage, Stats, Status};
 pub use handle::{Client, PendingReceipt};
 pub use options::{Options, Qos, SendOptions, Token};
+pub use tls::{InvalidCertificates, RootCertificates, Socket};

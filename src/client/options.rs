@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::event::Position;
+use super::tls::RootCertificates;
 
 /// Who the client is, where it begins, and its bounds.
 ///
@@ -24,6 +25,8 @@ pub struct Options {
     pub token: Option<Token>,
     /// More nodes, tried in turn with the first one.
     pub also: Vec<String>,
+    /// Whose signatures on the certificates of `wss://` nodes are believed.
+    pub root_certificates: RootCertificates,
     /// Where to go on; `None`: at the first message that is not acked.
     pub resume: Option<Position>,
     /// Take redirects. Without, the client asks to be served where it is (`redirect=never`), as it
@@ -36,7 +39,8 @@ pub struct Options {
     pub keep_trying: bool,
     /// Ack messages that were handed to the program, at most one ack every 100 ms or 64 messages.
     pub auto_ack: bool,
-    /// Requests without a receipt; the next one waits. 1 or more.
+    /// Requests without a receipt; the next one waits. 1 or more. After a break all of them are sent again at
+    /// once, so it is best below what a node takes in one burst (`--message-burst`).
     pub outstanding_max: usize,
     /// Events that wait for the program. With so many nothing more is read. 1 or more.
     pub events_ahead: usize,
@@ -67,11 +71,12 @@ impl Options {
             user: None,
             token: None,
             also: Vec::new(),
+            root_certificates: RootCertificates::system(),
             resume: None,
             follow_redirects: true,
             keep_trying: false,
             auto_ack: true,
-            outstanding_max: 1024,
+            outstanding_max: 512,
             events_ahead: 256,
             seen_max: 8192,
             connect_timeout: Duration::from_secs(15),

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 
 use super::template::BODY_BYTES_MIN;
-use crate::cli::values::Span;
-use ringpost::client::Target;
+use crate::cli::values::{Span, root_certificates};
+use ringpost::client::{RootCertificates, Target};
 
 /// Headings of the help.
 const MESSAGES: &str = "Messages (closed and open)";
@@ -34,7 +34,10 @@ Examples:
   ringpost bench --node 127.0.0.1:7001 --mode storm --connections 5000
 
 Users are named PREFIX-SEED-s0, … (senders), -r0, … (receivers) and -c0, … (connections), rooms
-PREFIX-SEED-room0, …; the nodes need --insecure-users, and --clients-may-broadcast for --everyone. Every connection needs a file descriptor (ulimit -n). Ctrl-C ends the test and
+PREFIX-SEED-room0, …; the nodes need --insecure-users, and --clients-may-broadcast for --everyone, and, as
+senders are faster than clients may be, --message-rate 1000000 --message-burst 1000000 (failures are
+rate_limited without). Nodes that are not on this machine bound connections and handshakes of one address: see
+--exempt-networks. Every connection needs a file descriptor (ulimit -n). Ctrl-C ends the test and
 reports what there is; a second one does not wait for receipts and deliveries.
 
 Exit codes: 0 it worked and nothing was lost, repeated or out of order, 1 otherwise, 2 the command
@@ -43,6 +46,10 @@ pub struct BenchArgs {
     /// The nodes' client addresses (--listen); sessions begin at them in turn
     #[arg(long, value_name = "URL,…", value_delimiter = ',', required = true)]
     pub node: Vec<Target>,
+
+    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
+    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
+    pub ca: Option<RootCertificates>,
 
     /// What is tested
     #[arg(long, value_enum, default_value_t = Mode::Closed)]

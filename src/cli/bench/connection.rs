@@ -1,19 +1,30 @@
 //! An open WebSocket of the load test, which reads and writes in batches, and why it ended.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastwebsockets::OpCode;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use ringpost::client::Socket;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::timeout;
 
 use super::frames;
 
-/// Room for one read: at first, and when reads fill it.
-const READ_BYTES_MIN: usize = 2048;
-const READ_BYTES_MAX: usize = 64 * 1024;
+/// What one read takes at most.
+const READ_BYTES: usize = 64 * 1024;
+/// A connection with more room than this keeps it while nothing comes.
+const KEPT_BYTES_MIN: usize = 4096;
+
+thread_local! {
+    /// What all connections of a thread read into: those that only wait need no room.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
 /// How long a close may take.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -74,24 +85,22 @@ pub fn io_code(error: &io::Error) -> &'static str {
 
 /// An open WebSocket.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Socket,
     /// Read and not yet a whole frame.
     input: Vec<u8>,
     /// Frames to be written, from `written` on. The owner bounds it.
     output: Vec<u8>,
     written: usize,
-    read_bytes: usize,
 }
 
 impl Connection {
     /// A connection whose handshake is done, with what was read behind its end.
-    pub fn new(stream: TcpStream, read: &Bytes) -> Self {
+    pub fn new(stream: Socket, read: &Bytes) -> Self {
         Self {
             stream,
             input: read.to_vec(),
             output: Vec::new(),
             written: 0,
-            read_bytes: READ_BYTES_MIN,
         }
     }
 
@@ -102,43 +111,51 @@ impl Connection {
 
     /// Writes what the socket takes without waiting.
     pub fn flush(&mut self) -> Result<(), Failure> {
+        // Whoever waits for more asks again, in `turn`.
+        match self.poll_flush(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(flushed) => flushed.map_err(Failure::from),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.output.len() {
-            match self.stream.try_write(&self.output[self.written..]) {
-                Ok(bytes) => self.written += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
+            let rest = &self.output[self.written..];
+            let bytes = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
+            if bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.written += bytes;
         }
         self.output.clear();
         self.written = 0;
-        Ok(())
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Writes what there is to write, and waits until something was read or more can be written.
+    /// Ready with the number of bytes that were read.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            self.input.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+    }
+
+    /// Writes what there is to write, and waits until something was read or all is written.
     /// May be dropped at any point.
     pub async fn turn(&mut self) -> Result<(), Failure> {
         self.flush()?;
-        let (mut reader, writer) = self.stream.split();
-        let (input, read_bytes) = (&mut self.input, self.read_bytes);
-        let read = async {
-            // Whoever only waits needs no room.
-            reader.readable().await?;
-            if input.capacity() - input.len() < read_bytes {
-                input.reserve(read_bytes);
-            }
-            reader.read_buf(input).await
-        };
-        tokio::select! {
-            read = read => match read? {
-                0 => return Err(Failure::new("eof", "the node ended the connection")),
-                bytes if bytes >= read_bytes => {
-                    self.read_bytes = READ_BYTES_MAX.min(read_bytes * 4);
-                }
-                _ => {}
-            },
-            ready = writer.writable(), if !self.output.is_empty() => ready?,
+        let waits = !self.output.is_empty();
+        let read = poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Ready(Ok(())) if waits => Poll::Ready(Ok(None)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => self.poll_read(cx).map_ok(Some),
+        });
+        match read.await? {
+            Some(0) => Err(Failure::new("eof", "the node ended the connection")),
+            Some(_) | None => Ok(()),
         }
-        Ok(())
     }
 
     /// Gives every whole text message, with the output for answers, until `take` returns false.
@@ -163,7 +180,7 @@ impl Connection {
                 OpCode::Pong | OpCode::Binary | OpCode::Continuation => {}
             }
         }
-        if at == self.input.len() && self.read_bytes == READ_BYTES_MIN {
+        if at == self.input.len() && self.input.capacity() < KEPT_BYTES_MIN {
             // Many connections that say little keep no memory.
             self.input = Vec::new();
         } else {

@@ -61,7 +61,12 @@ pub async fn run(args: BenchArgs) -> Outcome {
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     let route = Arc::new(Route {
-        nodes: args.node.clone(),
+        nodes: match &args.ca {
+            Some(roots) => (args.node.iter().cloned())
+                .map(|node| node.trusting(roots))
+                .collect(),
+            None => args.node.clone(),
+        },
         timeout: args.connect_timeout.0,
         anywhere: args.yes,
     });
