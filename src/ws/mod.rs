@@ -1,10 +1,12 @@
 //! The shell towards clients: sockets, the HTTP handshake, WebSocket frames.
 
 mod admitted;
+mod answer;
 mod close;
 mod heartbeat;
 mod http;
 mod pump;
+mod responses;
 mod scratch;
 
 use std::net::SocketAddr;
