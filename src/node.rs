@@ -1,26 +1,28 @@
 //! One node of the cluster: binds its listeners, starts its parts, and takes them down again.
 
+mod listeners;
+mod settings;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::listeners::Listeners;
+use self::settings::dispatch_config;
 use crate::admin::Admin;
 use crate::config::{Config, ConfigError};
 use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::{AllowedOrigin, InvalidEntry};
-use crate::core::link::LinkLimits;
 use crate::core::membership::{Identity, IdentityParts};
 use crate::core::rate::{Rate, TokenBucket};
-use crate::core::stream::{LogLimits, StreamConfig};
 use crate::core::trust::TicketKey;
 use crate::core::view::View;
-use crate::dispatch::{Dispatch, DispatchConfig, Greeting, SystemClock, TICK};
+use crate::dispatch::{Dispatch, Greeting, SystemClock, TICK};
 use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
@@ -394,61 +396,6 @@ struct Policy {
     program: Option<Program>,
 }
 
-struct Listeners {
-    client: TcpListener,
-    peer: TcpListener,
-    admin: TcpListener,
-    client_at: SocketAddr,
-    peer_at: SocketAddr,
-    admin_at: SocketAddr,
-}
-
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, StartError> {
-        let (client, client_at) = bind("listen", config.listen).await?;
-        let (peer, peer_at) = bind("peer-listen", config.peer_listen).await?;
-        let (admin, admin_at) = bind("admin-listen", config.admin_listen).await?;
-        Ok(Self {
-            client,
-            peer,
-            admin,
-            client_at,
-            peer_at,
-            admin_at,
-        })
-    }
-
-    fn ready(&self, config: &Config) -> Ready {
-        let url = config.advertise_url.clone();
-        let peer = config.advertise_peer.clone();
-        let scheme = if config.tls.cert.is_some() {
-            "wss"
-        } else {
-            "ws"
-        };
-        Ready {
-            id: config.id.clone(),
-            url: url.unwrap_or_else(|| format!("{scheme}://{}", self.client_at)),
-            peer: peer.unwrap_or_else(|| self.peer_at.to_string()),
-            admin: self.admin_at.to_string(),
-        }
-    }
-}
-
-async fn bind(
-    key: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |error| StartError::Bind {
-        key,
-        address,
-        error,
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
-}
-
 fn origins(config: &Config) -> Result<Vec<AllowedOrigin>, ConfigError> {
     let parse = |text: &String| {
         text.parse().map_err(|reason: InvalidEntry| ConfigError {
@@ -458,59 +405,6 @@ fn origins(config: &Config) -> Result<Vec<AllowedOrigin>, ConfigError> {
         })
     };
     config.allowed_origins.iter().map(parse).collect()
-}
-
-fn dispatch_config(config: &Config) -> DispatchConfig {
-    DispatchConfig {
-        request_timeout: config.limits.request_timeout,
-        link: LinkLimits {
-            window: config.limits.peer_window,
-            queue_bytes_max: config.limits.peer_queue_bytes_max,
-        },
-        copy_timeout: COPY_TIMEOUT,
-        streams: stream_config(config),
-        rebalance_rate: config.rebalance_rate,
-        sessions_per_user: (
-            config.limits.sessions_per_user_max,
-            config.limits.at_session_limit,
-        ),
-        rooms: config.room.clone(),
-        clients_may_broadcast: config.clients_may_broadcast,
-    }
-}
-
-/// Messages of a room that a node with members has not got yet, at most; past it senders wait. A guess:
-/// what comes in within the time of a take-over.
-const ROOM_UNDELIVERED_MAX: usize = 8192;
-/// Bytes of those.
-const ROOM_UNDELIVERED_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-fn stream_config(config: &Config) -> StreamConfig {
-    let inbox = &config.inbox;
-    StreamConfig {
-        replicas: usize::from(config.replicas),
-        min_copies: usize::from(config.min_copies),
-        inboxes: LogLimits {
-            entries_max: inbox.messages_max,
-            bytes_max: inbox.bytes_max,
-            kept_entries_max: inbox.messages_max,
-            kept_bytes_max: inbox.bytes_max,
-            age_max: inbox.age_max,
-            seen_max: inbox.dedupe_ids_max,
-            seen_age: inbox.dedupe_window,
-        },
-        rooms: LogLimits {
-            entries_max: ROOM_UNDELIVERED_MAX,
-            bytes_max: ROOM_UNDELIVERED_BYTES_MAX,
-            kept_entries_max: config.room.messages_max,
-            kept_bytes_max: config.room.bytes_max,
-            age_max: config.room.age_max,
-            seen_max: inbox.dedupe_ids_max,
-            seen_age: inbox.dedupe_window,
-        },
-        // Users are spread evenly over the shards.
-        shard_bytes_max: (inbox.node_bytes_max / Dispatch::SHARDS).max(inbox.bytes_max),
-    }
 }
 
 fn unix_ms() -> u64 {
