@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use ringpost::client::{RootCertificates, Target};
+use ringpost::client::{RootCertificates, Target, Token as UserToken};
 
 use super::bench::BenchArgs;
 use super::settings::Settings;
@@ -129,6 +129,16 @@ pub struct LocateArgs {
     #[arg(long, value_name = "FILE", value_parser = root_certificates)]
     pub ca: Option<RootCertificates>,
 
+    /// The user's token, where nodes take users from tokens. Better in the environment: others see
+    /// command lines
+    #[arg(
+        long,
+        env = "RINGPOST_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<UserToken>,
+
     /// Print the node's answers, one line of JSON a user, instead of a table
     #[arg(long)]
     pub json: bool,
@@ -200,6 +210,16 @@ pub struct SendArgs {
     /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
     #[arg(long, value_name = "FILE", value_parser = root_certificates)]
     pub ca: Option<RootCertificates>,
+
+    /// The user's token, where nodes take users from tokens. Better in the environment: others see
+    /// command lines
+    #[arg(
+        long,
+        env = "RINGPOST_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<UserToken>,
 
     /// The user who sends
     #[arg(long, value_name = "USER")]

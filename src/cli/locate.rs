@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use hyper::StatusCode;
-use ringpost::client::{encoded, http};
+use ringpost::client::{Token, encoded, http};
 use ringpost::id::UserId;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -55,7 +55,9 @@ pub async fn run(mut args: LocateArgs) -> Outcome {
 async fn locate(args: &LocateArgs, user: &str) -> Result<(Located, String), String> {
     UserId::new(user).map_err(|error| format!("that is no user id: {error}"))?;
     let path = format!("/locate?user={}", encoded(user));
-    let answer = http::get(&args.node, &path)
+    let token = args.token.as_ref().map(Token::authorization).transpose();
+    let token = token.map_err(|error| error.to_string())?;
+    let answer = http::get_as(&args.node, &path, token)
         .await
         .map_err(|error| error.to_string())?;
     match answer.status {

@@ -7,7 +7,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hyper::header::HeaderValue;
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -49,7 +48,7 @@ impl Client {
             return Err(Error::Nobody);
         }
         let authorization = match &options.token {
-            Some(token) => Some(bearer(token.secret())?),
+            Some(token) => Some(token.authorization()?),
             None => None,
         };
         let outstanding_max = options.outstanding_max;
@@ -279,13 +278,6 @@ fn node(url: &str) -> Result<Target, Error> {
         url: url.to_owned(),
         reason,
     })
-}
-
-fn bearer(token: &str) -> Result<HeaderValue, Error> {
-    let value = HeaderValue::from_str(&format!("Bearer {token}"));
-    let mut value = value.map_err(|_| Error::Token)?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// An id that nobody else has: 128 random bits.

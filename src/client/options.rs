@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
+
+use super::error::Error;
 use super::event::Position;
 use super::tls::RootCertificates;
 
@@ -109,10 +112,15 @@ impl Default for Options {
 pub struct Token(String);
 
 impl Token {
-    /// The token as it goes over the wire.
-    #[must_use]
-    pub(super) fn secret(&self) -> &str {
-        &self.0
+    /// The value of `Authorization`.
+    ///
+    /// # Errors
+    /// [`Error::Token`]: it has characters that cannot stand in a header.
+    pub fn authorization(&self) -> Result<HeaderValue, Error> {
+        let value = HeaderValue::from_str(&format!("Bearer {}", self.0));
+        let mut value = value.map_err(|_| Error::Token)?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 }
 

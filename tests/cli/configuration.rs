@@ -48,7 +48,7 @@ fn help_of_every_command_has_an_example_and_every_flag_its_default() {
     }
     assert_eq!(
         text.matches("Default: ").count(),
-        56,
+        77,
         "one for every flag but --id and --check"
     );
 }
@@ -106,7 +106,8 @@ fn the_secret_of_webhooks_is_not_printed() {
     command.args(["--webhook-events", "connected,inbox_full"]);
     command.arg("--webhook-secret-file").arg(&secret.0);
     let (code, text, error) = output(&mut command);
-    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(code, 0, "{error}");
+    assert!(!error.contains("horse"), "{error}");
     assert!(
         text.contains("webhook_url = \"http://127.0.0.1:1/hook\"  # flag"),
         "{text}"
@@ -118,7 +119,7 @@ fn the_secret_of_webhooks_is_not_printed() {
     assert!(!text.contains("horse"), "{text}");
     let again = TomlFile::new("secret-again", &text);
     let (code, _, error) = output(ringpost("serve --check --config").arg(&again.0));
-    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!(code, 0, "{error}");
 }
 
 #[test]
@@ -299,6 +300,6 @@ fn a_file_with_an_unknown_key_or_no_toml_is_refused() {
 fn an_unknown_flag_is_exit_code_2() {
     assert_eq!(output(&mut ringpost("serve --colour red")).0, 2);
     assert_eq!(output(&mut ringpost("frobnicate")).0, 2);
-    assert_eq!(output(&mut ringpost("locate --node https://a alice")).0, 2);
+    assert_eq!(output(&mut ringpost("locate --node ftp://a alice")).0, 2);
     assert_eq!(output(&mut ringpost("demo --nodes 0")).0, 2);
 }

@@ -7,12 +7,13 @@ mod issuer;
 mod libraries;
 mod program;
 
+use std::process::Command;
 use std::time::Duration;
 
 use issuer::{Issuer, KeyFile};
 use serde_json::json;
 use support::client::{Client, Handshake};
-use support::cluster::{Cluster, Node, Signal};
+use support::cluster::{BINARY, Cluster, Node, Signal};
 use support::http;
 use support::wait::{PATIENCE, wait_until};
 
@@ -303,6 +304,42 @@ fn keys_are_read_again_when_they_change_and_kept_when_they_are_broken() {
     wait_until(PATIENCE, "the old key is refused", || !is_taken(&old));
     assert!(is_taken(&new));
     assert_eq!(node.metric("ringpost_key_reloads_total"), 2);
+}
+
+#[test]
+fn the_command_sends_and_locates_with_a_token_from_the_environment() {
+    let issuer = Issuer::new("k");
+    let keys = KeyFile::of(&[&issuer]);
+    let cluster = cluster(2, &keys, &[]);
+    let user = user_of(&cluster, &issuer, 1);
+    let token = issuer.token(&user, 3600);
+    let node = cluster.nodes[0].listen.to_string();
+    let run = |words: &[&str], token: Option<&str>| {
+        let mut command = Command::new(BINARY);
+        command.args(words).args(["--node", &node]);
+        command.env_remove("RINGPOST_TOKEN");
+        command.envs(token.map(|token| ("RINGPOST_TOKEN", token)));
+        let output = command.output().expect("it starts");
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    };
+    let (sent, text) = run(
+        &["send", "--from", &user, "--to", "bob", "hi"],
+        Some(&token),
+    );
+    assert!(
+        sent && text.contains(r#""status":"accepted","copies":2"#),
+        "{text}"
+    );
+    let (located, text) = run(&["locate", &user], Some(&token));
+    assert!(located && text.contains("n2"), "{text}");
+    let (sent, text) = run(&["send", "--from", &user, "--to", "bob", "hi"], None);
+    assert!(!sent && text.contains("no token"), "{text}");
+    let (_, help) = run(&["send", "--help"], Some(&token));
+    assert!(!help.contains(&token), "{help}");
 }
 
 #[test]

@@ -220,6 +220,7 @@ fn the_help_gives_the_default_that_is_used() {
             "id" | "seeds"
                 | "allowed_origins"
                 | "announced_rooms"
+                | "exempt_networks"
                 | "insecure_users"
                 | "webhook_events"
         ) {
