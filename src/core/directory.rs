@@ -187,13 +187,19 @@ impl<H: Clone> Directory<H> {
         }
     }
 
-    /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew.
-    pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) {
+    /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew. Returns the
+    /// rooms that have lost one: what it had not got holds them up no more.
+    pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) -> Vec<StreamKey> {
         let Self { by_key, turned, .. } = self;
         let mut guests = 0;
+        let mut rooms = Vec::new();
         by_key.retain(|key, entry| {
+            let before = entry.guests.len();
             entry.guests.retain(|guest| keep(&guest.node));
             guests += entry.guests.len() * of_user(key);
+            if key.is_room() && entry.guests.len() < before {
+                rooms.push(key.clone());
+            }
             let known = !(entry.local.is_empty() && entry.guests.is_empty());
             if let (Some(turned), false, false) = (&mut *turned, known, key.is_room()) {
                 turned.insert(key.clone());
@@ -201,6 +207,7 @@ impl<H: Clone> Directory<H> {
             known
         });
         self.guests = guests;
+        rooms
     }
 
     fn forget_if_empty(&mut self, key: &StreamKey) {

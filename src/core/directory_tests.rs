@@ -19,15 +19,18 @@ fn open(
     directory.open(&user(name), (SessionId(id), SINCE), handle, owner, None)
 }
 
-fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
-    let guest = Guest {
+fn guest(at: &NodeId, session: u64) -> Guest {
+    Guest {
         node: at.clone(),
         session: SessionId(session),
         nonce: 1,
         since_ms: SINCE,
         progress: None,
-    };
-    directory.register(&user(name), guest);
+    }
+}
+
+fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
+    directory.register(&user(name), guest(at, session));
 }
 
 /// What the owner's answer to a registration wakes up.
@@ -157,10 +160,23 @@ fn the_guests_of_a_dead_node_are_gone_and_others_stay() {
     for (name, at) in [("a", "n2"), ("a", "n3"), ("b", "n2")] {
         register(&mut directory, name, &node(at), 1);
     }
-    directory.retain_guests(|at| *at != node("n2"));
+    assert_eq!(directory.retain_guests(|at| *at != node("n2")), []);
     assert!(directory.is_online(&user("a")));
     assert!(!directory.is_online(&user("b")));
     assert_eq!(directory.counts(), (0, 1));
+}
+
+#[test]
+fn the_rooms_of_a_dead_node_are_named() {
+    let mut directory: Directory<char> = Directory::default();
+    let room = |name| StreamKey::Room(crate::id::RoomName::new(name).unwrap());
+    for (name, at) in [("x", "n2"), ("x", "n3"), ("y", "n2"), ("z", "n3")] {
+        directory.register(&room(name), guest(&node(at), 1));
+    }
+    let mut rooms = directory.retain_guests(|at| *at != node("n2"));
+    rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    assert_eq!(rooms, [room("x"), room("y")]);
+    assert_eq!(directory.retain_guests(|at| *at != node("n2")), []);
 }
 
 #[test]

@@ -166,6 +166,11 @@ impl Dispatch {
 
     /// What every node with members has is history.
     fn settle_history(shard: &mut Shard, ctx: &Context<'_>, key: &StreamKey, visible: u64) {
+        if shard.awaited.contains_key(key) {
+            // Again on the next tick.
+            shard.hungry.insert(key.clone());
+            return;
+        }
         let (locals, guests) = shard.directory.all_of(key);
         let local = locals.iter().filter_map(|local| local.feed.as_ref());
         let guests = guests.iter().filter_map(|guest| guest.progress.as_ref());
@@ -250,6 +255,7 @@ impl Dispatch {
         for key in shard.directory.take_unsubscribed() {
             self.subscribe(shard, ctx, topology, &key);
         }
+        shard.awaited.retain(|_, until| ctx.now < *until);
         for key in std::mem::take(&mut shard.hungry) {
             self.feed(shard, ctx, topology, &key);
         }

@@ -317,7 +317,12 @@ impl Dispatch {
                     }
                     self.feed(shard, ctx, topology, key);
                 }
-                Outcome::NotOwner => shard.directory.unregister(key, node, session),
+                Outcome::NotOwner => {
+                    shard.directory.unregister(key, node, session);
+                    if key.is_room() {
+                        shard.await_members(ctx.now, key.clone());
+                    }
+                }
                 // Again on the next tick.
                 _ => {
                     shard.hungry.insert(key.clone());

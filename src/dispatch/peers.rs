@@ -18,7 +18,9 @@ impl Dispatch {
         let now = self.since_start();
         for shard in &self.shards {
             let shard = &mut *super::locked(shard);
-            shard.directory.retain_guests(|node| node != peer);
+            for room in shard.directory.retain_guests(|node| node != peer) {
+                shard.await_members(now, room);
+            }
             shard.rosters.retain_nodes(now, |node| node != peer);
         }
         self.tell_guests(peer);
@@ -103,8 +105,11 @@ impl Dispatch {
                 answer(outcome, registered);
             }
             Request::Unregister { key, session } => {
-                let directory = &mut self.shard(&key).directory;
-                directory.unregister(&key, &peer.node, session);
+                let mut shard = self.shard(&key);
+                shard.directory.unregister(&key, &peer.node, session);
+                if key.is_room() {
+                    shard.hungry.insert(key);
+                }
             }
             Request::Deliver(delivery) => answer(self.take_delivery(&delivery), Answer::None),
             Request::Ack { user, position } => {

@@ -99,9 +99,12 @@ impl Dispatch {
         };
         let gone = |node: &NodeId| new.link(node).is_none();
         for shard in &self.shards {
-            super::locked(shard)
-                .directory
-                .retain_guests(|node| !gone(node));
+            {
+                let shard = &mut *super::locked(shard);
+                // What held up these rooms may be gone.
+                let rooms = shard.directory.retain_guests(|node| !gone(node));
+                shard.hungry.extend(rooms);
+            }
             self.rehome(&new, shard);
         }
         self.with_each_shard(|shard, ctx, topology| {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, PATIENCE, Position, http, wait_until};
+use crate::support::client::outcome;
+use crate::support::kept::RECEIPT;
+use crate::support::{Cluster, PATIENCE, Position, Signal, http, wait_until};
 use crate::{
     assert_no_message, beginning, expect_messages, join, join_since, leave, message, send,
-    session_at,
+    session_at, to_room,
 };
 
 #[test]
@@ -71,6 +73,26 @@ fn a_room_is_never_full_however_little_it_keeps() {
             ids == [47, 48, 49].map(|number| format!("{owner}-{number}"))
         });
     }
+}
+
+#[test]
+fn a_full_room_goes_on_when_the_node_that_held_it_up_is_gone() {
+    let mut cluster = Cluster::of(2, &["--replicas", "1"]);
+    let room = cluster.user_of(0, "room");
+    let mut member = session_at(&cluster, 1, "ann");
+    join(&mut member, &room);
+    let mut sender = session_at(&cluster, 0, "eve");
+    cluster.nodes[1].signal(Signal::Stop);
+    // More than 8 MiB that nobody takes.
+    let body = json!("x".repeat(60_000));
+    let ids: Vec<_> = (0..150).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        sender.send_json(&to_room(&room, id, &body));
+    }
+    for id in &ids {
+        assert_eq!(outcome(&sender.reply_to(id, RECEIPT)), "accepted");
+    }
+    cluster.nodes[1].signal(Signal::Kill);
 }
 
 #[test]
