@@ -52,6 +52,8 @@ counters! {
     repeats,
     /// Messages refused because the recipient's inbox was full.
     inbox_full,
+    /// Messages refused because too many had come to the room within the dedupe window.
+    rooms_over_rate,
     /// Kept messages that nobody acked, dropped for their age.
     expired,
     /// Copies of streams that a drained node still held at its end.

@@ -376,6 +376,7 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("inbox full", bare(Outcome::InboxFull)),
         ("diverged", bare(Outcome::Diverged)),
         ("too many", bare(Outcome::TooMany)),
+        ("rate limited", bare(Outcome::RateLimited)),
         ("count", done(Answer::Count(300))),
         ("outdated", reply(Outcome::Outdated, Answer::Number(8))),
         ("online", done(Answer::Online(vec![true, false]))),

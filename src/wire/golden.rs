@@ -132,6 +132,7 @@ const REPLIES: &[(&str, &str)] = &[
     ("inbox full", "08ac021008"),
     ("diverged", "08ac02100a"),
     ("too many", "08ac02100b"),
+    ("rate limited", "08ac02100c"),
     ("count", "08ac02100170ac02"),
     ("outdated", "08ac0210093008"),
     ("online", "08ac0210011a040a020100"),

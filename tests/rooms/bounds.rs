@@ -76,6 +76,26 @@ fn a_room_is_never_full_however_little_it_keeps() {
 }
 
 #[test]
+fn more_than_a_room_remembers_is_refused_at_once_and_a_repeat_is_not() {
+    let args = ["--max-room-dedupe-ids", "3", "--max-dedupe-ids", "9"];
+    let cluster = Cluster::of(2, &args);
+    for owner in 0..2 {
+        let room = cluster.user_of(owner, "room");
+        let mut sender = session_at(&cluster, 0, "eve");
+        for id in ["a", "b", "c"] {
+            send(&mut sender, &room, id);
+        }
+        sender.send_json(&to_room(&room, "d", &json!(1)));
+        let receipt = sender.reply_to("d", Duration::from_secs(5));
+        assert_eq!(receipt["error"]["code"], "rate_limited", "{receipt}");
+        assert_eq!(receipt["error"]["retry"], true, "{receipt}");
+        send(&mut sender, &room, "c");
+    }
+    let refused = cluster.nodes[0].metric("ringpost_rooms_over_rate_total");
+    assert_eq!(refused, 2);
+}
+
+#[test]
 fn a_full_room_goes_on_when_the_node_that_held_it_up_is_gone() {
     let mut cluster = Cluster::of(2, &["--replicas", "1"]);
     let room = cluster.user_of(0, "room");
