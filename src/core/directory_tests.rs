@@ -25,6 +25,7 @@ fn guest(at: &NodeId, session: u64) -> Guest {
         session: SessionId(session),
         nonce: 1,
         since_ms: SINCE,
+        leaving_until: None,
         progress: None,
     }
 }
@@ -77,6 +78,34 @@ fn a_session_is_known_with_its_beginning_here_and_at_its_owner() {
 }
 
 #[test]
+fn a_guest_that_is_to_leave_is_registered_anew_with_that() {
+    let mut directory = Directory::default();
+    let (bob, n2) = (user("bob"), node("n2"));
+    let leaving = Leaving {
+        reason: crate::core::protocol::Reason::Drain,
+        after_ms: 350,
+        told: false,
+    };
+    open(&mut directory, ("ann", 2), 'b', None);
+    let at_home = directory.leaves(&user("ann"), SessionId(2), leaving);
+    assert_eq!(at_home, None, "it is at home");
+    let first = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
+    assert_eq!((first.new, first.leaving_ms), (true, 0));
+    assert_eq!(registered(&mut directory, &first, &n2), Some('a'));
+    let again = directory.leaves(&bob, SessionId(1), leaving).unwrap();
+    assert!(!again.new && again.leaving_ms > 350 && again.nonce > first.nonce);
+    assert_eq!(registered(&mut directory, &first, &n2), None);
+    assert_eq!(registered(&mut directory, &again, &n2), Some('a'));
+    // Another owner has to know as well; this node does.
+    directory.rehome(|_| Some(node("n3")));
+    let other = directory.take_unregistered().remove(0);
+    assert_eq!(other.leaving_ms, again.leaving_ms);
+    directory.rehome(|_| None);
+    directory.rehome(|_| Some(node("n3")));
+    assert_eq!(directory.take_unregistered()[0].leaving_ms, 0);
+}
+
+#[test]
 fn a_registration_that_was_overtaken_changes_nothing() {
     let mut directory: Directory<char> = Directory::default();
     let bob = user("bob");
@@ -86,6 +115,7 @@ fn a_registration_that_was_overtaken_changes_nothing() {
             session: SessionId(1),
             nonce,
             since_ms: SINCE,
+            leaving_until: None,
             progress: None,
         };
         directory.register(&bob, guest);

@@ -213,7 +213,7 @@ impl Dispatch {
         self.subscribe(shard, ctx, topology, key);
     }
 
-    /// Subscribes the sessions at home that are not.
+    /// Lets in the sessions at home that are not, and subscribes them.
     pub(super) fn subscribe(
         &self,
         shard: &mut Shard,
@@ -221,14 +221,17 @@ impl Dispatch {
         topology: &Topology,
         key: &StreamKey,
     ) {
+        let (mut failed, mut gap) = (!self.give_places(shard, ctx, topology, key), false);
         let Shard {
             directory, streams, ..
         } = &mut *shard;
-        let (mut failed, mut gap) = (false, false);
         for local in directory.locals_mut(key) {
             let (Home::Here, None, Some(resume)) = (&local.home, &local.feed, local.resume) else {
                 continue;
             };
+            if local.new && !key.is_room() {
+                continue;
+            }
             match streams.subscribe(ctx, key, resume) {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);

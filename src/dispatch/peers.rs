@@ -98,10 +98,12 @@ impl Dispatch {
                 since_ms,
                 resume,
                 new,
+                leaving_ms,
             } => {
                 let guest = (session, nonce);
+                let told = (since_ms, new, leaving_ms);
                 let (outcome, registered) =
-                    self.register_guest(&peer.node, &key, guest, (since_ms, new), resume);
+                    self.register_guest(&peer.node, &key, guest, told, resume);
                 answer(outcome, registered);
             }
             Request::Unregister { key, session } => {

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::shard::{Shard, Subscriber};
-use super::{Dispatch, Session};
+use super::{Dispatch, Session, Topology};
+use crate::core::directory::{Leaving, Local};
 use crate::core::handshake::redirect;
 use crate::core::peer::Outcome;
 use crate::core::protocol::{Reason, Reply};
@@ -70,23 +71,47 @@ impl Dispatch {
         }
     }
 
-    /// Tells a guest to go to its user's owner. Does nothing for a session that is at home, or
-    /// whose owner cannot be reached.
+    /// Tells a guest to go to its user's owner, once that has heard of it: the client may be there
+    /// before its old session ends, and is not to be one too many. Does nothing for a session that is
+    /// at home, or whose owner cannot be reached.
     fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, after_ms: u64) -> bool {
-        let topology = self.topology.load();
-        let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
-            return false;
-        };
-        if !topology.is_reachable(&owner.id) || session.is_raw() {
-            return false;
-        }
-        let url = redirect::target_url(&owner.url, session.onward());
-        self.counters.moves.add();
-        session.tell(&Reply::Redirect {
-            url: &url,
-            reason,
-            after_ms: Some(after_ms),
+        let inbox = session.inbox();
+        self.with_shard(inbox, |shard, _, topology| {
+            let Some(owner) = topology.owner_elsewhere(inbox.as_str()) else {
+                return false;
+            };
+            if !topology.is_reachable(&owner.id) || session.is_raw() {
+                return false;
+            }
+            let leaving = Leaving {
+                reason,
+                after_ms,
+                told: false,
+            };
+            let registration = shard.directory.leaves(inbox, session.id(), leaving);
+            if let Some(registration) = registration {
+                self.ask_registration(&mut shard.directory, topology, registration);
+                return true;
+            }
+            false
         })
+    }
+
+    /// The owner knows a guest. If that is to go there, it is told now.
+    pub(super) fn tell_to_leave(&self, topology: &Topology, local: &mut Local<Subscriber>) {
+        let (Some(session), Some(leaving)) = (local.handle.session(), &mut local.leaving) else {
+            return;
+        };
+        let owner = topology.owner_elsewhere(session.user().as_str());
+        if let (Some(owner), false) = (owner, leaving.told) {
+            let url = redirect::target_url(&owner.url, session.onward());
+            self.counters.moves.add();
+            leaving.told = session.tell(&Reply::Redirect {
+                url: &url,
+                reason: leaving.reason,
+                after_ms: Some(leaving.after_ms),
+            });
+        }
     }
 
     /// The node is about to leave the ring: from now on sessions are told to move by

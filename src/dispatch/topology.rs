@@ -160,12 +160,8 @@ impl Dispatch {
             let Subscriber::Session(handle) = handle else {
                 continue;
             };
-            if home {
-                // One that takes messages is welcomed once it is subscribed.
-                if handle.is_raw() {
-                    self.welcome_raw(&handle);
-                }
-            } else if handle.may_move() && !draining {
+            // One that came home is welcomed once it is subscribed.
+            if !home && handle.may_move() && !draining {
                 super::locked(&self.moving).push_back(Arc::downgrade(&handle));
             }
         }

@@ -68,6 +68,10 @@ const REQUESTS: &[(&str, &str)] = &[
         "register new",
         "08ac021a1a0a03626f6211efcdab896745230130ac0238fbf7ecc0b5324801",
     ),
+    (
+        "register leaving",
+        "08ac021a1b0a03626f6211efcdab896745230130ac0238fbf7ecc0b53250ee50",
+    ),
     ("replace", "08ac02ca010e0a03626f6211efcdab8967452301"),
     (
         "register fresh",

@@ -120,3 +120,50 @@ fn a_change_of_owner_closes_nobody() {
     let mut third = Client::connect(&url).expect("101");
     assert_eq!(third.read_to_close(PATIENCE).1, Some(4509));
 }
+
+/// A client that is told to move does so at once, and lets go of its old session only then.
+#[track_caller]
+fn follow(client: &mut Client, reason: &str) {
+    let redirect = client.find(PATIENCE, |message| message["type"] == "redirect");
+    let redirect = redirect.expect("a redirect");
+    assert_eq!(redirect["reason"], reason);
+    let mut moved = Client::connect(redirect["url"].as_str().expect("a URL")).expect("101");
+    moved.expect("welcome");
+    std::mem::replace(client, moved).close();
+}
+
+#[test]
+fn a_rolling_restart_sends_nobody_away_who_has_as_many_sessions_as_are_allowed() {
+    for limit in [1, 2] {
+        let mut cluster = Cluster::of(3, &["--max-sessions-per-user", &limit.to_string()]);
+        let users: Vec<_> = (0..3).map(|owner| cluster.user_of(owner, "user")).collect();
+        let mut devices: Vec<Vec<Client>> = (users.iter())
+            .enumerate()
+            .map(|(owner, user)| {
+                let url = cluster.nodes[owner].url(user);
+                (0..limit).map(|_| Client::welcomed(&url).0).collect()
+            })
+            .collect();
+        for index in 0..3 {
+            cluster.nodes[index].signal(Signal::Terminate);
+            for device in &mut devices[index] {
+                follow(device, "drain");
+            }
+            cluster.nodes[index].wait_exit(PATIENCE);
+            cluster.nodes[index].start();
+            for device in &mut devices[index] {
+                follow(device, "moved");
+            }
+        }
+        cluster.wait_settled(PATIENCE);
+        for (user, devices) in users.iter().zip(&mut devices) {
+            assert_eq!(sessions(&cluster, user), limit);
+            let (more, refused) = race(&cluster, user);
+            assert_eq!((more.len(), refused), (0, vec![Some(4509); 10]));
+            for device in devices {
+                device.send_text(r#"{"type":"ping","id":"p"}"#);
+                assert_eq!(device.reply_to("p", PATIENCE)["type"], "pong");
+            }
+        }
+    }
+}
