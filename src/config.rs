@@ -155,7 +155,7 @@ pub struct InboxConfig {
     /// that it outlasts the retries of a client whose first answer was `unknown`; at most 30 days.
     pub dedupe_window: Duration,
     /// Messages of one user within [`Self::dedupe_window`], kept or not; past it `inbox_full`.
-    /// Each costs about 100 bytes.
+    /// At most [`Self::DEDUPE_IDS_MAX`]. Each costs about 100 bytes.
     pub dedupe_ids_max: usize,
     /// Bytes of all that one node keeps, copies for others included; past it `inbox_full`.
     /// [`Self::bytes_max`] or more.
@@ -165,6 +165,9 @@ pub struct InboxConfig {
 impl InboxConfig {
     /// Largest [`Self::bytes_max`].
     pub const BYTES_MAX: usize = 16 * 1024 * 1024;
+    /// Largest [`Self::dedupe_ids_max`]: all go to another node in one message, with 23 bytes each, and
+    /// after a split those of both sides.
+    pub const DEDUPE_IDS_MAX: usize = 1_000_000;
 }
 
 impl Default for InboxConfig {
@@ -189,6 +192,10 @@ pub struct RoomConfig {
     pub bytes_max: usize,
     /// A message that is older is dropped. At most 30 days.
     pub age_max: Duration,
+    /// Messages of one room within [`InboxConfig::dedupe_window`], kept or not; past it
+    /// `rate_limited`. At most [`InboxConfig::DEDUPE_IDS_MAX`]. Each costs 60 to 110 bytes, on every
+    /// holder: a hash table with 48 bytes in an entry and 9 in a slot, which doubles as it grows.
+    pub dedupe_ids_max: usize,
     /// Rooms of one session.
     pub per_session_max: usize,
     /// Rooms whose members are told who comes and goes: names, or the beginnings of names with a `*`
@@ -202,6 +209,8 @@ impl Default for RoomConfig {
             messages_max: 1000,
             bytes_max: 1024 * 1024,
             age_max: Duration::from_secs(3600),
+            // 1,500 a second for ten minutes. What fills a table just before it doubles.
+            dedupe_ids_max: 900_000,
             per_session_max: 1000,
             announced: vec!["*".to_owned()],
         }

@@ -144,6 +144,11 @@ impl Settings {
             )?,
             bytes_max: count("max-room-bytes", self.max_room_bytes, default.bytes_max)?,
             age_max: span(self.room_age, default.age_max),
+            dedupe_ids_max: count(
+                "max-room-dedupe-ids",
+                self.max_room_dedupe_ids,
+                default.dedupe_ids_max,
+            )?,
             per_session_max: count(
                 "max-rooms-per-session",
                 self.max_rooms_per_session,

@@ -205,7 +205,7 @@ impl Settings {
             insecure_peers allowed_origins redirect_location drain_timeout
             rebalance_rate replicas min_copies max_inbox_messages max_inbox_bytes inbox_age
             dedupe_window max_dedupe_ids max_node_inbox_bytes max_room_messages max_room_bytes
-            room_age max_rooms_per_session announced_rooms clients_may_broadcast
+            room_age max_room_dedupe_ids max_rooms_per_session announced_rooms clients_may_broadcast
             webhook_url webhook_secret_file webhook_events webhook_queue_bytes webhook_timeout
             webhook_retry_for probe_period probe_timeout suspicion_timeout exchange_interval
             max_message_bytes max_fragments max_outbound_bytes handshake_timeout max_header_bytes

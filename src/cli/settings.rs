@@ -221,7 +221,8 @@ pub struct Settings {
 
     /// Messages to one user within --dedupe-window; past it inbox_full. Default: 65536
     ///
-    /// The id of each is remembered for so long, whether the message is still there or not.
+    /// The id of each is remembered for so long, whether the message is still there or not. At most
+    /// 1000000.
     #[arg(long, env = "RINGPOST_MAX_DEDUPE_IDS", value_name = "N", help_heading = KEEPING)]
     pub max_dedupe_ids: Option<Count>,
 
@@ -244,6 +245,13 @@ pub struct Settings {
     /// How long they are kept. At most 720h. Default: 1h
     #[arg(long, env = "RINGPOST_ROOM_AGE", value_name = "TIME", help_heading = ROOMS)]
     pub room_age: Option<Span>,
+
+    /// Messages to one room within --dedupe-window; past it rate_limited. Default: 900000
+    ///
+    /// The id of each is remembered for so long, whether the message is still there or not. At most
+    /// 1000000.
+    #[arg(long, env = "RINGPOST_MAX_ROOM_DEDUPE_IDS", value_name = "N", help_heading = ROOMS)]
+    pub max_room_dedupe_ids: Option<Count>,
 
     /// Rooms that one session may be in. Default: 1000
     #[arg(long, env = "RINGPOST_MAX_ROOMS_PER_SESSION", value_name = "N", help_heading = ROOMS)]

@@ -91,6 +91,7 @@ impl Effective {
             ("max_room_messages", Some(number(room.messages_max))),
             ("max_room_bytes", Some(number(room.bytes_max))),
             ("room_age", time(room.age_max)),
+            ("max_room_dedupe_ids", Some(number(room.dedupe_ids_max))),
             ("max_rooms_per_session", Some(number(room.per_session_max))),
             ("announced_rooms", list(&room.announced)),
             (

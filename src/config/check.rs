@@ -133,6 +133,7 @@ impl RoomConfig {
             return refuse("max-room-bytes", self.bytes_max, reason);
         }
         keeping("room-age", self.age_max)?;
+        dedupe_ids("max-room-dedupe-ids", self.dedupe_ids_max)?;
         at_least("max-rooms-per-session", self.per_session_max, 1)
     }
 }
@@ -151,7 +152,7 @@ impl InboxConfig {
         }
         keeping("inbox-age", self.age_max)?;
         keeping("dedupe-window", self.dedupe_window)?;
-        at_least("max-dedupe-ids", self.dedupe_ids_max, 1)?;
+        dedupe_ids("max-dedupe-ids", self.dedupe_ids_max)?;
         if self.node_bytes_max < self.bytes_max {
             let reason = format!("it must be at least --max-inbox-bytes, {}", self.bytes_max);
             return refuse("max-node-inbox-bytes", self.node_bytes_max, reason);
@@ -267,6 +268,18 @@ fn at_least<T: Copy + PartialOrd + Display>(key: &'static str, value: T, least: 
         return Ok(());
     }
     refuse(key, value, format!("it must be at least {least}"))
+}
+
+fn dedupe_ids(key: &'static str, value: usize) -> Checked {
+    at_least(key, value, 1)?;
+    if value <= InboxConfig::DEDUPE_IDS_MAX {
+        return Ok(());
+    }
+    let reason = format!(
+        "it must be at most {}: all go to another node in one message",
+        InboxConfig::DEDUPE_IDS_MAX
+    );
+    refuse(key, value, reason)
 }
 
 pub(super) fn within(key: &'static str, value: Duration, least: Duration) -> Checked {

@@ -11,7 +11,7 @@
 
 mod entry;
 
-pub use self::entry::{Guest, Home, Local, Moved, Progress, Registration};
+pub use self::entry::{Guest, Home, Leaving, Local, Moved, Progress, Registration};
 
 use super::map::{Map, Set};
 use super::stream::{Position, Resume};
@@ -66,7 +66,7 @@ impl<H: Clone> Directory<H> {
         owner: Option<NodeId>,
         resume: Option<Resume>,
     ) -> Option<Registration> {
-        let new = owner.is_some();
+        let new = owner.is_some() || !key.is_room();
         let home = owner.map_or(Home::Here, |owner| Home::At {
             owner,
             registered: false,
@@ -80,6 +80,7 @@ impl<H: Clone> Directory<H> {
             new,
             resume,
             feed: None,
+            leaving: None,
             nonce: self.nonces,
         };
         let registration = registration(key, &local);
@@ -187,13 +188,19 @@ impl<H: Clone> Directory<H> {
         }
     }
 
-    /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew.
-    pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) {
+    /// Keeps only the guests on nodes that `keep` names: the others died, or tell them anew. Returns the
+    /// rooms that have lost one: what it had not got holds them up no more.
+    pub fn retain_guests(&mut self, mut keep: impl FnMut(&NodeId) -> bool) -> Vec<StreamKey> {
         let Self { by_key, turned, .. } = self;
         let mut guests = 0;
+        let mut rooms = Vec::new();
         by_key.retain(|key, entry| {
+            let before = entry.guests.len();
             entry.guests.retain(|guest| keep(&guest.node));
             guests += entry.guests.len() * of_user(key);
+            if key.is_room() && entry.guests.len() < before {
+                rooms.push(key.clone());
+            }
             let known = !(entry.local.is_empty() && entry.guests.is_empty());
             if let (Some(turned), false, false) = (&mut *turned, known, key.is_room()) {
                 turned.insert(key.clone());
@@ -201,6 +208,7 @@ impl<H: Clone> Directory<H> {
             known
         });
         self.guests = guests;
+        rooms
     }
 
     fn forget_if_empty(&mut self, key: &StreamKey) {
@@ -264,6 +272,7 @@ impl<H: Clone> Directory<H> {
                 local.feed = None;
                 local.home = match &owner {
                     None => {
+                        local.leaving = None;
                         self.unsubscribed.insert(key.clone());
                         Home::Here
                     }
@@ -345,6 +354,26 @@ impl<H: Clone> Directory<H> {
             Home::At { .. } => Err(true),
             Home::Here => Err(false),
         }
+    }
+
+    /// A guest is to go to the owner, which has to know first. Returns what to tell it; `None` if the
+    /// session is at home.
+    pub fn leaves(
+        &mut self,
+        key: &StreamKey,
+        id: SessionId,
+        leaving: Leaving,
+    ) -> Option<Registration> {
+        let locals = self.by_key.get_mut(key)?.local.iter_mut();
+        let local = locals.into_iter().find(|local| local.id == id)?;
+        let Home::At { registered, .. } = &mut local.home else {
+            return None;
+        };
+        *registered = false;
+        local.leaving = Some(Box::new(leaving));
+        self.nonces += 1;
+        local.nonce = self.nonces;
+        registration(key, local)
     }
 
     /// What the owner knows of a guest is not what is here: it registers anew.
@@ -445,6 +474,7 @@ fn registration<H>(key: &StreamKey, local: &Local<H>) -> Option<Registration> {
             since_ms: local.since_ms,
             resume: local.resume,
             new: local.new,
+            leaving_ms: (local.leaving.as_ref()).map_or(0, |leaving| leaving.time_ms()),
         }),
     }
 }

@@ -19,15 +19,19 @@ fn open(
     directory.open(&user(name), (SessionId(id), SINCE), handle, owner, None)
 }
 
-fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
-    let guest = Guest {
+fn guest(at: &NodeId, session: u64) -> Guest {
+    Guest {
         node: at.clone(),
         session: SessionId(session),
         nonce: 1,
         since_ms: SINCE,
+        leaving_until: None,
         progress: None,
-    };
-    directory.register(&user(name), guest);
+    }
+}
+
+fn register(directory: &mut Directory<char>, name: &str, at: &NodeId, session: u64) {
+    directory.register(&user(name), guest(at, session));
 }
 
 /// What the owner's answer to a registration wakes up.
@@ -74,6 +78,36 @@ fn a_session_is_known_with_its_beginning_here_and_at_its_owner() {
 }
 
 #[test]
+fn a_guest_that_is_to_leave_is_registered_anew_with_that() {
+    let mut directory = Directory::default();
+    let (bob, n2) = (user("bob"), node("n2"));
+    let leaving = Leaving {
+        reason: crate::core::protocol::Reason::Drain,
+        after_ms: 350,
+        within_ms: 1000,
+        told: false,
+    };
+    open(&mut directory, ("ann", 2), 'b', None);
+    let at_home = directory.leaves(&user("ann"), SessionId(2), leaving);
+    assert_eq!(at_home, None, "it is at home");
+    directory.close(&user("ann"), SessionId(2));
+    let first = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
+    assert_eq!((first.new, first.leaving_ms), (true, 0));
+    assert_eq!(registered(&mut directory, &first, &n2), Some('a'));
+    let again = directory.leaves(&bob, SessionId(1), leaving).unwrap();
+    assert!(!again.new && again.leaving_ms > 1000 && again.nonce > first.nonce);
+    assert_eq!(registered(&mut directory, &first, &n2), None);
+    assert_eq!(registered(&mut directory, &again, &n2), Some('a'));
+    // Another owner has to know as well; this node does.
+    directory.rehome(|_| Some(node("n3")));
+    let other = directory.take_unregistered().remove(0);
+    assert_eq!(other.leaving_ms, again.leaving_ms);
+    directory.rehome(|_| None);
+    directory.rehome(|_| Some(node("n3")));
+    assert_eq!(directory.take_unregistered()[0].leaving_ms, 0);
+}
+
+#[test]
 fn a_registration_that_was_overtaken_changes_nothing() {
     let mut directory: Directory<char> = Directory::default();
     let bob = user("bob");
@@ -83,6 +117,7 @@ fn a_registration_that_was_overtaken_changes_nothing() {
             session: SessionId(1),
             nonce,
             since_ms: SINCE,
+            leaving_until: None,
             progress: None,
         };
         directory.register(&bob, guest);
@@ -157,10 +192,23 @@ fn the_guests_of_a_dead_node_are_gone_and_others_stay() {
     for (name, at) in [("a", "n2"), ("a", "n3"), ("b", "n2")] {
         register(&mut directory, name, &node(at), 1);
     }
-    directory.retain_guests(|at| *at != node("n2"));
+    assert_eq!(directory.retain_guests(|at| *at != node("n2")), []);
     assert!(directory.is_online(&user("a")));
     assert!(!directory.is_online(&user("b")));
     assert_eq!(directory.counts(), (0, 1));
+}
+
+#[test]
+fn the_rooms_of_a_dead_node_are_named() {
+    let mut directory: Directory<char> = Directory::default();
+    let room = |name| StreamKey::Room(crate::id::RoomName::new(name).unwrap());
+    for (name, at) in [("x", "n2"), ("x", "n3"), ("y", "n2"), ("z", "n3")] {
+        directory.register(&room(name), guest(&node(at), 1));
+    }
+    let mut rooms = directory.retain_guests(|at| *at != node("n2"));
+    rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    assert_eq!(rooms, [room("x"), room("y")]);
+    assert_eq!(directory.retain_guests(|at| *at != node("n2")), []);
 }
 
 #[test]

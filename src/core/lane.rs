@@ -146,7 +146,7 @@ impl<S> Lanes<S> {
                 duplicate: *duplicate,
             },
             // Only if no owner can have it from another attempt is that the end of it.
-            (Outcome::InboxFull | Outcome::Unreachable, _)
+            (Outcome::InboxFull | Outcome::RateLimited | Outcome::Unreachable, _)
                 if current && !item.maybe && item.in_flight == 0 =>
             {
                 Receipt::Failed(outcome)

@@ -219,6 +219,9 @@ pub enum Request {
         resume: Option<Resume>,
         /// Nobody has let it in before: it counts against the limit of sessions.
         new: bool,
+        /// It is told to come to you, and for so long, in milliseconds, it does not count against that
+        /// limit; 0: it does.
+        leaving_ms: u64,
     },
     /// That session is gone. Wants no reply.
     Unregister {

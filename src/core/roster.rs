@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::map::Map;
+use super::map::{Map, Set};
 use crate::id::{NodeId, RoomName, UserId};
 
 /// Who comes back to a room within this time has never left it. A guess at what a reconnect takes,
@@ -24,6 +24,10 @@ pub struct Rosters {
     by_room: Map<RoomName, Roster>,
     /// Those who may have left, and when that is certain.
     leaving: VecDeque<(Duration, RoomName, UserId)>,
+    /// Rooms in which more or fewer are there than before, without a [`Change`] that says so.
+    recounted: Set<RoomName>,
+    /// Rooms with [`Roster::unheld_since`].
+    unheld: Set<RoomName>,
 }
 
 #[derive(Debug, Default)]
@@ -89,16 +93,18 @@ impl Rosters {
     ) -> Vec<Change> {
         let mut changes = Vec::new();
         if whole && let Some(roster) = self.by_room.get_mut(room) {
-            let told: super::map::Set<&UserId> = users.iter().map(|(user, _)| user).collect();
+            let told: Set<&UserId> = users.iter().map(|(user, _)| user).collect();
             let missing = |(user, seat): (&UserId, &Seat)| {
                 (seat.nodes.contains(node) && !told.contains(user)).then(|| user.clone())
             };
             let missing: Vec<_> = roster.users.iter().filter_map(missing).collect();
             for user in missing {
                 self.remove(now, room, node, &user);
+                self.recounted.insert(room.clone());
             }
         }
         for (user, standing) in users {
+            let before = self.count(room);
             let news = match standing {
                 Standing::Came => self.add(room, node, user),
                 Standing::There => {
@@ -114,6 +120,9 @@ impl Rosters {
                     self.forget_if_gone(room, user)
                 }
             };
+            if !news && self.count(room) != before {
+                self.recounted.insert(room.clone());
+            }
             if news {
                 changes.push(Change {
                     room: room.clone(),
@@ -184,7 +193,15 @@ impl Rosters {
         }
         for (room, node, user) in gone {
             self.remove(now, &room, &node, &user);
+            self.recounted.insert(room);
         }
+    }
+
+    /// Rooms in which more or fewer may be there than at the last call, without a [`Change`] that says
+    /// so: somebody may have left, has come back in time, or was told of by a node that had told others
+    /// before.
+    pub fn take_recounted(&mut self) -> Set<RoomName> {
+        std::mem::take(&mut self.recounted)
     }
 
     /// These rooms this node holds; others are forgotten if it does not hold them soon again: who has
@@ -195,15 +212,21 @@ impl Rosters {
                 roster.unheld_since = None;
             } else {
                 roster.unheld_since.get_or_insert(now);
+                self.unheld.insert(room.clone());
             }
         }
     }
 
     /// Time has passed. Returns who has left, for certain.
     pub fn expire(&mut self, now: Duration) -> Vec<Change> {
-        self.by_room.retain(|_, roster| {
-            let since = roster.unheld_since;
-            since.is_none_or(|since| now < since + FORGET_AFTER)
+        let Self { by_room, .. } = self;
+        self.unheld.retain(|room| {
+            let since = by_room.get(room).and_then(|roster| roster.unheld_since);
+            let waits = since.is_some_and(|since| now < since + FORGET_AFTER);
+            if since.is_some() && !waits {
+                by_room.swap_remove(room);
+            }
+            waits
         });
         let mut left = Vec::new();
         while self.leaving.front().is_some_and(|(at, ..)| *at <= now)

@@ -164,8 +164,46 @@ fn a_room_that_is_not_held_for_a_moment_is_not_forgotten() {
     rosters.hold(NOW + FORGET_AFTER / 2, |_| true);
     rosters.expire(NOW + FORGET_AFTER * 2);
     assert_eq!(there(&rosters), ["a"]);
+    assert!(rosters.unheld.is_empty(), "nothing is looked at");
     rosters.hold(NOW, |_| false);
     rosters.hold(NOW + FORGET_AFTER / 2, |_| false);
     rosters.expire(NOW + FORGET_AFTER);
-    assert!(rosters.is_empty());
+    assert!(rosters.is_empty() && rosters.unheld.is_empty());
+    // One in which nobody is any more, before it was forgotten.
+    told(&mut rosters, "n1", &[("a", Standing::There)]);
+    rosters.hold(NOW, |_| false);
+    told(&mut rosters, "n1", &[("a", Standing::Left)]);
+    rosters.expire(NOW);
+    assert!(rosters.unheld.is_empty());
+}
+
+/// Whether it is to be told, without a change, how many are there.
+fn recounted(rosters: &mut Rosters) -> bool {
+    rosters.take_recounted().contains(&lobby())
+}
+
+#[test]
+fn how_many_are_there_is_told_anew_when_no_change_tells_it() {
+    let mut rosters = Rosters::default();
+    let here = [("a", Standing::Came), ("b", Standing::Came)];
+    told(&mut rosters, "n1", &here);
+    assert!(!recounted(&mut rosters), "the changes tell it");
+    told(&mut rosters, "n1", &[("b", Standing::Gone)]);
+    assert!(recounted(&mut rosters) && there(&rosters) == ["a"]);
+    told(&mut rosters, "n2", &[("b", Standing::Came)]);
+    assert!(recounted(&mut rosters), "back in time");
+    told(&mut rosters, "n1", &[("b", Standing::Came)]);
+    assert!(!recounted(&mut rosters), "one more device");
+    told(&mut rosters, "n1", &[("b", Standing::Gone)]);
+    assert!(!recounted(&mut rosters), "and one less");
+    // A node that this one has just come to hear of.
+    told(&mut rosters, "n3", &[("c", Standing::There)]);
+    assert!(recounted(&mut rosters));
+    // One that died, and one that tells all anew.
+    rosters.retain_nodes(NOW, |known| *known != node("n3"));
+    assert!(recounted(&mut rosters));
+    told_at(NOW, &mut rosters, "n2", true, &[]);
+    assert!(recounted(&mut rosters) && there(&rosters) == ["a"]);
+    assert_eq!(rosters.expire(NOW + LEAVE_AFTER).len(), 2);
+    assert!(!recounted(&mut rosters), "the changes tell it");
 }

@@ -40,6 +40,8 @@ counters! {
     messages_out,
     /// Messages sent to another node.
     forwarded,
+    /// Batches of kept messages sent to another node, for a guest or all members of a room there.
+    deliveries,
     /// Messages that arrived from another node although a third one owns the user.
     strays,
     /// Times that the members of a room were told who has come or gone.
@@ -52,6 +54,8 @@ counters! {
     repeats,
     /// Messages refused because the recipient's inbox was full.
     inbox_full,
+    /// Messages refused because too many had come to the room within the dedupe window.
+    rooms_over_rate,
     /// Kept messages that nobody acked, dropped for their age.
     expired,
     /// Copies of streams that a drained node still held at its end.

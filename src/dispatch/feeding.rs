@@ -166,6 +166,11 @@ impl Dispatch {
 
     /// What every node with members has is history.
     fn settle_history(shard: &mut Shard, ctx: &Context<'_>, key: &StreamKey, visible: u64) {
+        if shard.awaited.contains_key(key) {
+            // Again on the next tick.
+            shard.hungry.insert(key.clone());
+            return;
+        }
         let (locals, guests) = shard.directory.all_of(key);
         let local = locals.iter().filter_map(|local| local.feed.as_ref());
         let guests = guests.iter().filter_map(|guest| guest.progress.as_ref());
@@ -208,7 +213,7 @@ impl Dispatch {
         self.subscribe(shard, ctx, topology, key);
     }
 
-    /// Subscribes the sessions at home that are not.
+    /// Lets in the sessions at home that are not, and subscribes them.
     pub(super) fn subscribe(
         &self,
         shard: &mut Shard,
@@ -216,14 +221,17 @@ impl Dispatch {
         topology: &Topology,
         key: &StreamKey,
     ) {
+        let (mut failed, mut gap) = (!self.give_places(shard, ctx, topology, key), false);
         let Shard {
             directory, streams, ..
         } = &mut *shard;
-        let (mut failed, mut gap) = (false, false);
         for local in directory.locals_mut(key) {
             let (Home::Here, None, Some(resume)) = (&local.home, &local.feed, local.resume) else {
                 continue;
             };
+            if local.new && !key.is_room() {
+                continue;
+            }
             match streams.subscribe(ctx, key, resume) {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);
@@ -250,6 +258,7 @@ impl Dispatch {
         for key in shard.directory.take_unsubscribed() {
             self.subscribe(shard, ctx, topology, &key);
         }
+        shard.awaited.retain(|_, until| ctx.now < *until);
         for key in std::mem::take(&mut shard.hungry) {
             self.feed(shard, ctx, topology, &key);
         }

@@ -13,6 +13,9 @@ use crate::core::peer::{Answer, Delivery, Outcome, Request};
 use crate::core::stream::{Log, Position, Resume, Resumed, SnapshotEntry, Subscription};
 use crate::id::{NodeId, SessionId, StreamKey};
 
+/// No session is on its way for longer, whatever its node says.
+const LEAVING_MAX_MS: u64 = 24 * 3600 * 1000;
+
 impl Dispatch {
     // ---- at the guest's node -------------------------------------------------------------------
 
@@ -32,6 +35,7 @@ impl Dispatch {
             since_ms,
             resume,
             new,
+            leaving_ms,
         } = registration;
         let request = Request::Register {
             key: key.clone(),
@@ -40,6 +44,7 @@ impl Dispatch {
             since_ms,
             resume,
             new,
+            leaving_ms,
         };
         let origin = Origin::Registration {
             key: key.clone(),
@@ -115,6 +120,11 @@ impl Dispatch {
             }
             if let StreamKey::Room(room) = key {
                 self.settle_room(shard, ctx, topology, room);
+            } else {
+                let mut locals = shard.directory.locals_mut(key).iter_mut();
+                if let Some(local) = locals.find(|local| local.id == session) {
+                    self.tell_to_leave(topology, local);
+                }
             }
         });
     }
@@ -178,7 +188,7 @@ impl Dispatch {
         peer: &NodeId,
         key: &StreamKey,
         (session, nonce): (SessionId, u64),
-        (since_ms, new): (u64, bool),
+        (since_ms, new, leaving_ms): (u64, bool, u64),
         resume: Option<Resume>,
     ) -> (Outcome, Answer) {
         self.with_shard(key, |shard, ctx, topology| {
@@ -190,7 +200,7 @@ impl Dispatch {
             if counts && !ctx.may_serve(key) {
                 return (Outcome::Busy, Answer::None);
             }
-            if counts && !self.has_place(shard, topology, key) {
+            if counts && !self.has_place(shard, ctx, topology, key) {
                 return (Outcome::TooMany, Answer::None);
             }
             let guest = |progress| Guest {
@@ -198,6 +208,8 @@ impl Dispatch {
                 session,
                 nonce,
                 since_ms,
+                leaving_until: (leaving_ms > 0)
+                    .then(|| ctx.now + Duration::from_millis(leaving_ms.min(LEAVING_MAX_MS))),
                 progress,
             };
             let Some(resume) = resume else {
@@ -283,6 +295,7 @@ impl Dispatch {
             link.push(Request::Deliver(delivery), Some(origin), deadline)
                 .is_ok()
         });
+        self.counters.deliveries.add_many(progress.in_flight.into());
         progress.in_flight
     }
 
@@ -317,7 +330,12 @@ impl Dispatch {
                     }
                     self.feed(shard, ctx, topology, key);
                 }
-                Outcome::NotOwner => shard.directory.unregister(key, node, session),
+                Outcome::NotOwner => {
+                    shard.directory.unregister(key, node, session);
+                    if key.is_room() {
+                        shard.await_members(ctx.now, key.clone());
+                    }
+                }
                 // Again on the next tick.
                 _ => {
                     shard.hungry.insert(key.clone());

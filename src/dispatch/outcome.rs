@@ -133,6 +133,7 @@ impl Dispatch {
             Outcome::Offline => (ErrorCode::Offline, &self.counters.offline),
             Outcome::Unknown => (ErrorCode::Unknown, &self.counters.unknown),
             Outcome::InboxFull => (ErrorCode::InboxFull, &self.counters.inbox_full),
+            Outcome::RateLimited => (ErrorCode::RateLimited, &self.counters.rooms_over_rate),
             Outcome::Unreachable
             | Outcome::TooMany
             | Outcome::NotOwner

@@ -18,7 +18,9 @@ impl Dispatch {
         let now = self.since_start();
         for shard in &self.shards {
             let shard = &mut *super::locked(shard);
-            shard.directory.retain_guests(|node| node != peer);
+            for room in shard.directory.retain_guests(|node| node != peer) {
+                shard.await_members(now, room);
+            }
             shard.rosters.retain_nodes(now, |node| node != peer);
         }
         self.tell_guests(peer);
@@ -96,15 +98,20 @@ impl Dispatch {
                 since_ms,
                 resume,
                 new,
+                leaving_ms,
             } => {
                 let guest = (session, nonce);
+                let told = (since_ms, new, leaving_ms);
                 let (outcome, registered) =
-                    self.register_guest(&peer.node, &key, guest, (since_ms, new), resume);
+                    self.register_guest(&peer.node, &key, guest, told, resume);
                 answer(outcome, registered);
             }
             Request::Unregister { key, session } => {
-                let directory = &mut self.shard(&key).directory;
-                directory.unregister(&key, &peer.node, session);
+                let mut shard = self.shard(&key);
+                shard.directory.unregister(&key, &peer.node, session);
+                if key.is_room() {
+                    shard.hungry.insert(key);
+                }
             }
             Request::Deliver(delivery) => answer(self.take_delivery(&delivery), Answer::None),
             Request::Ack { user, position } => {
@@ -220,19 +227,20 @@ impl Dispatch {
         may_go.collect()
     }
 
-    fn tell_presence(&self, users: &[UserId]) -> (Outcome, Answer) {
-        let topology = self.topology.load();
-        if users.iter().all(|user| topology.is_mine(user.as_str())) {
-            (Outcome::Done, Answer::Online(self.online(users)))
-        } else {
-            (Outcome::NotOwner, Answer::None)
-        }
+    pub(super) fn tell_presence(&self, users: &[UserId]) -> (Outcome, Answer) {
+        (self.online(users)).map_or((Outcome::NotOwner, Answer::None), |online| {
+            (Outcome::Done, Answer::Online(online))
+        })
     }
 
-    fn online(&self, users: &[UserId]) -> Vec<bool> {
+    /// Who of these is online; `None` if this node does not own them all, or has not heard of all
+    /// their sessions yet.
+    fn online(&self, users: &[UserId]) -> Option<Vec<bool>> {
         let online = users.iter().map(|user| {
             let inbox = StreamKey::from(user);
-            self.shard(&inbox).directory.is_online(&inbox)
+            self.with_shard(&inbox, |shard, ctx, _| {
+                (ctx.may_serve(&inbox)).then(|| shard.directory.is_online(&inbox))
+            })
         });
         online.collect()
     }
@@ -253,7 +261,7 @@ impl Dispatch {
         let gather = Arc::new(Gather::new(session, Box::from(id), users, by_owner.len()));
         for (owner, users) in by_owner {
             let Some(owner) = owner else {
-                gather.answered(&users, Some(&self.online(&users)));
+                gather.answered(&users, self.online(&users).as_deref());
                 continue;
             };
             let origin = Origin::Presence {

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::shard::{Shard, Subscriber};
-use super::{Dispatch, Session};
+use super::{Dispatch, Session, Topology};
+use crate::core::directory::{Leaving, Local};
 use crate::core::peer::Outcome;
 use crate::core::protocol::{Reason, Reply};
 use crate::error::CloseCode;
@@ -64,32 +65,54 @@ impl Dispatch {
                 super::locked(&self.moving).push_back(Arc::downgrade(&session));
                 return;
             }
-            let after_ms = rand::random_range(0..=MOVE_SPREAD_MS);
-            self.tell_to_move(&session, Reason::Moved, after_ms);
+            self.tell_to_move(&session, Reason::Moved, MOVE_SPREAD_MS);
         }
     }
 
-    /// Tells a guest to go to its user's owner. Does nothing for a session that is at home, or
-    /// whose owner cannot be reached.
-    fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, after_ms: u64) -> bool {
-        let topology = self.topology.load();
-        let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
-            return false;
-        };
-        if !topology.is_reachable(&owner.id) || session.is_raw() {
-            return false;
-        }
-        let principal = session.principal();
-        let url = self.onward_url(&principal, owner, session.onward(), after_ms);
-        let Some(url) = url else {
-            return false;
-        };
-        self.counters.moves.add();
-        session.tell(&Reply::Redirect {
-            url: &url,
-            reason,
-            after_ms: Some(after_ms),
+    /// Tells a guest to go to its user's owner, once that has heard of it: the client may be there
+    /// before its old session ends, and is not to be one too many. Does nothing for a session that is
+    /// at home, or whose owner cannot be reached.
+    fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, within_ms: u64) -> bool {
+        let inbox = session.inbox();
+        self.with_shard(inbox, |shard, _, topology| {
+            let Some(owner) = topology.owner_elsewhere(inbox.as_str()) else {
+                return false;
+            };
+            if !topology.is_reachable(&owner.id) || session.is_raw() {
+                return false;
+            }
+            let leaving = Leaving {
+                reason,
+                after_ms: rand::random_range(0..=within_ms),
+                within_ms,
+                told: false,
+            };
+            let registration = shard.directory.leaves(inbox, session.id(), leaving);
+            if let Some(registration) = registration {
+                self.ask_registration(&mut shard.directory, topology, registration);
+                return true;
+            }
+            false
         })
+    }
+
+    /// The owner knows a guest. If that is to go there, it is told now.
+    pub(super) fn tell_to_leave(&self, topology: &Topology, local: &mut Local<Subscriber>) {
+        let (Some(session), Some(leaving)) = (local.handle.session(), &mut local.leaving) else {
+            return;
+        };
+        let owner = topology.owner_elsewhere(session.user().as_str());
+        if let (Some(owner), false) = (owner, leaving.told) {
+            let (principal, onward) = (session.principal(), session.onward());
+            let url = self.onward_url(&principal, owner, onward, leaving.after_ms);
+            let Some(url) = url else { return };
+            self.counters.moves.add();
+            leaving.told = session.tell(&Reply::Redirect {
+                url: &url,
+                reason: leaving.reason,
+                after_ms: Some(leaving.after_ms),
+            });
+        }
     }
 
     /// The node is about to leave the ring: from now on sessions are told to move by
@@ -117,8 +140,7 @@ impl Dispatch {
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         for session in &sessions {
             if session.may_move() {
-                let after_ms = rand::random_range(0..=spread_ms);
-                if !self.tell_to_move(session, Reason::Drain, after_ms) {
+                if !self.tell_to_move(session, Reason::Drain, spread_ms) {
                     session
                         .outbox()
                         .finish(CloseCode::Restart, "the node stops");

@@ -239,8 +239,9 @@ impl Session {
         self.gone.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_gone(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+    /// Says whether it had not ended before.
+    pub(super) fn set_gone(&self) -> bool {
+        !self.gone.swap(true, Ordering::Relaxed)
     }
 
     /// Under the lock of its shard, as all that is told of it before its end.
@@ -404,6 +405,13 @@ impl Session {
         self.outbox.finish(code, "disconnected by a backend")
     }
 
+    /// Ends it because the program wants that; says whether it was not ending already.
+    pub(crate) fn close_as(&self, code: u16, reason: &str) -> bool {
+        // As above.
+        self.welcomed.store(true, Ordering::Release);
+        self.outbox.finish_as(code, reason)
+    }
+
     /// Ends it because a newer session of its user takes its place.
     pub(super) fn replace(&self) {
         // As above.
@@ -414,11 +422,11 @@ impl Session {
 
     /// Sends it away because of `code`, with an `error` before the Close frame.
     pub fn refuse(&self, code: ErrorCode, message: &str, close: CloseCode) {
-        if !self.welcomed.swap(true, Ordering::AcqRel) {
-            self.outbox.open(None);
-        }
-        self.tell(&Reply::Error { code, message });
-        self.outbox.finish(close, message);
+        // As above.
+        self.welcomed.store(true, Ordering::Release);
+        let encoding = self.encoding();
+        let error = encoding.map(|encoding| Reply::Error { code, message }.frame(encoding));
+        self.outbox.refuse(error, close, message);
     }
 }
 

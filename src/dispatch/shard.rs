@@ -2,6 +2,7 @@
 //! under way to them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::backend::Pending;
 use super::peer_link::ReplyQueue;
@@ -10,12 +11,16 @@ use super::session::Session;
 use super::webhooks::Watched;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
-use crate::core::map::Set;
+use crate::core::map::{Map, Set};
 use crate::core::peer::Envelope;
 use crate::core::roster::Rosters;
 use crate::core::stream::{Holder, Streams};
 use crate::core::watch::{Watchers, Watches};
 use crate::id::StreamKey;
+
+/// What a node takes to register its members of a room anew, after it was told to or has opened a
+/// connection. A guess: many ticks.
+const REGISTER_TIME: Duration = Duration::from_secs(1);
 
 /// One shard, under its lock.
 pub(super) type Locked = Mutex<Shard>;
@@ -37,8 +42,11 @@ pub(super) struct Shard {
     pub watches: Watches<Arc<Session>>,
     /// The nodes that want to hear of what this one owns.
     pub watchers: Watchers,
-    /// Streams with a guest that something could not be sent to.
+    /// Streams with a guest that something could not be sent to, and rooms that have lost one.
     pub hungry: Set<StreamKey>,
+    /// Rooms whose nodes with members are about to register anew, and until when that is waited for:
+    /// what they have not got is no history before.
+    pub awaited: Map<StreamKey, Duration>,
     /// What has to be done once the lock is free: notices to users of other shards.
     pub notices: Vec<Envelope>,
 }
@@ -109,7 +117,14 @@ impl Shard {
             watches: Watches::default(),
             watchers: Watchers::default(),
             hungry: Set::default(),
+            awaited: Map::default(),
             notices: Vec::new(),
         }
+    }
+
+    /// A room has lost a guest, whose node may register it anew at once.
+    pub fn await_members(&mut self, now: Duration, room: StreamKey) {
+        self.hungry.insert(room.clone());
+        self.awaited.insert(room, now + REGISTER_TIME);
     }
 }

@@ -99,9 +99,12 @@ impl Dispatch {
         };
         let gone = |node: &NodeId| new.link(node).is_none();
         for shard in &self.shards {
-            super::locked(shard)
-                .directory
-                .retain_guests(|node| !gone(node));
+            {
+                let shard = &mut *super::locked(shard);
+                // What held up these rooms may be gone.
+                let rooms = shard.directory.retain_guests(|node| !gone(node));
+                shard.hungry.extend(rooms);
+            }
             self.rehome(&new, shard);
         }
         self.with_each_shard(|shard, ctx, topology| {
@@ -157,12 +160,8 @@ impl Dispatch {
             let Subscriber::Session(handle) = handle else {
                 continue;
             };
-            if home {
-                // One that takes messages is welcomed once it is subscribed.
-                if handle.is_raw() {
-                    self.welcome_raw(&handle);
-                }
-            } else if handle.may_move() && !draining {
+            // One that came home is welcomed once it is subscribed.
+            if !home && handle.may_move() && !draining {
                 super::locked(&self.moving).push_back(Arc::downgrade(&handle));
             }
         }

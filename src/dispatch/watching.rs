@@ -32,7 +32,7 @@ impl Dispatch {
                 self.with_shard(key, |shard, ctx, topology| {
                     if !session.is_gone() {
                         let handle = Arc::clone(session);
-                        shard.watches.add(key, session.id(), handle);
+                        shard.watches.add(ctx.now, key, session.id(), handle);
                         shard.directory.remember_turned();
                         self.ask_watched(shard, ctx, topology);
                     }
@@ -140,10 +140,14 @@ impl Dispatch {
         }
     }
 
-    /// Tells of users who have come or gone, and asks what is to be asked.
+    /// Tells of users who have come or gone, and of rooms in which more or fewer are there although
+    /// nobody has come or left for certain; and asks what is to be asked.
     pub(super) fn tick_watches(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         let wanted = !(shard.watches.is_empty() && shard.watchers.is_empty());
-        for key in shard.directory.take_turned(wanted) {
+        let users = shard.directory.take_turned(wanted);
+        let rooms = shard.rosters.take_recounted().into_iter();
+        let rooms = rooms.filter(|_| wanted).map(StreamKey::Room);
+        for key in users.into_iter().chain(rooms) {
             if !ctx.is_mine(&key) {
                 continue;
             }

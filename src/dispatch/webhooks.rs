@@ -186,9 +186,8 @@ impl Dispatch {
         }
     }
 
-    /// Welcomes a session that takes nothing from streams.
+    /// Welcomes a session that takes nothing from streams. Under the lock of its shard.
     pub(super) fn welcome_raw(&self, session: &Session) {
-        let _in_order = self.shard(session.inbox());
         if session.welcome(None) {
             self.tell_connected(session);
         }

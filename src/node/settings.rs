@@ -52,7 +52,7 @@ fn stream_config(config: &Config) -> StreamConfig {
             kept_entries_max: config.room.messages_max,
             kept_bytes_max: config.room.bytes_max,
             age_max: config.room.age_max,
-            seen_max: inbox.dedupe_ids_max,
+            seen_max: config.room.dedupe_ids_max,
             seen_age: inbox.dedupe_window,
         },
         // Users are spread evenly over the shards.

@@ -244,6 +244,7 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
         since_ms: 1_732_350_000_123,
         resume,
         new: false,
+        leaving_ms: 0,
     };
     let body = Content::Body(message().slices()[2].clone());
     vec![
@@ -290,6 +291,19 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
                 since_ms: 1_732_350_000_123,
                 resume: None,
                 new: true,
+                leaving_ms: 0,
+            },
+        ),
+        (
+            "register leaving",
+            Request::Register {
+                key: inbox(),
+                session: SESSION,
+                nonce: 300,
+                since_ms: 1_732_350_000_123,
+                resume: None,
+                new: false,
+                leaving_ms: 10_350,
             },
         ),
         (
@@ -376,6 +390,7 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("inbox full", bare(Outcome::InboxFull)),
         ("diverged", bare(Outcome::Diverged)),
         ("too many", bare(Outcome::TooMany)),
+        ("rate limited", bare(Outcome::RateLimited)),
         ("count", done(Answer::Count(300))),
         ("outdated", reply(Outcome::Outdated, Answer::Number(8))),
         ("online", done(Answer::Online(vec![true, false]))),

@@ -68,6 +68,10 @@ const REQUESTS: &[(&str, &str)] = &[
         "register new",
         "08ac021a1a0a03626f6211efcdab896745230130ac0238fbf7ecc0b5324801",
     ),
+    (
+        "register leaving",
+        "08ac021a1b0a03626f6211efcdab896745230130ac0238fbf7ecc0b53250ee50",
+    ),
     ("replace", "08ac02ca010e0a03626f6211efcdab8967452301"),
     (
         "register fresh",
@@ -132,6 +136,7 @@ const REPLIES: &[(&str, &str)] = &[
     ("inbox full", "08ac021008"),
     ("diverged", "08ac02100a"),
     ("too many", "08ac02100b"),
+    ("rate limited", "08ac02100c"),
     ("count", "08ac02100170ac02"),
     ("outdated", "08ac0210093008"),
     ("online", "08ac0210011a040a020100"),

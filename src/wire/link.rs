@@ -67,6 +67,7 @@ impl From<Request> for proto::request::Kind {
                 since_ms,
                 resume,
                 new,
+                leaving_ms,
             } => Self::Register(proto::Register {
                 key: stream_key_to_wire(&key),
                 session: session.0,
@@ -74,6 +75,7 @@ impl From<Request> for proto::request::Kind {
                 since_ms,
                 resume: resume.map(resume_to_wire),
                 new,
+                leaving_ms,
             }),
             Request::Unregister { key, session } => Self::Unregister(proto::Unregister {
                 key: stream_key_to_wire(&key),
@@ -168,6 +170,7 @@ impl TryFrom<proto::request::Kind> for Request {
                 since_ms: moment(register.since_ms)?,
                 resume: register.resume.map(resume).transpose()?,
                 new: register.new,
+                leaving_ms: moment(register.leaving_ms)?,
             },
             Kind::Unregister(unregister) => Self::Unregister {
                 key: stream_key(&unregister.key)?,

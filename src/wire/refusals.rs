@@ -161,6 +161,12 @@ fn a_request_that_cannot_be_right_is_refused() {
             since_ms: 1,
             resume: Some(proto::register::Resume::At(proto::Position::default())),
             new: true,
+            leaving_ms: 0,
+        }),
+        Kind::Register(proto::Register {
+            key: bob(),
+            leaving_ms: 1 << 53,
+            ..Default::default()
         }),
         Kind::Register(proto::Register {
             key: bob(),

@@ -45,6 +45,7 @@ impl From<Outcome> for proto::Outcome {
             Outcome::Outdated => Self::Outdated,
             Outcome::Diverged => Self::Diverged,
             Outcome::TooMany => Self::TooMany,
+            Outcome::RateLimited => Self::RateLimited,
         }
     }
 }
@@ -62,6 +63,7 @@ impl From<proto::Outcome> for Outcome {
             proto::Outcome::Outdated => Self::Outdated,
             proto::Outcome::Diverged => Self::Diverged,
             proto::Outcome::TooMany => Self::TooMany,
+            proto::Outcome::RateLimited => Self::RateLimited,
             // What a newer node says and this one does not understand may mean anything.
             proto::Outcome::Unknown | proto::Outcome::Unspecified => Self::Unknown,
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::check::{at_most, bounded, each, entry_offset, kept, offset, required};
 use super::{WireError, proto};
+use crate::config::InboxConfig;
 use crate::core::stream::{
     Epoch, Message, MessageKey, Position, Snapshot, SnapshotBranch, SnapshotEntry, SnapshotSeen,
 };
@@ -153,9 +154,12 @@ pub(super) fn key_from_wire(bytes: &[u8]) -> Result<MessageKey, WireError> {
     Ok(MessageKey::from_bytes(bytes))
 }
 
+/// Rows of a snapshot's seen messages at most: after a split those of both sides.
+const SEEN_MAX: usize = 2 * InboxConfig::DEDUPE_IDS_MAX;
+
 /// Reads the columns of a snapshot's seen messages.
 fn seen(keys: &[u8], offsets: Vec<u64>, ages_ms: &[u64]) -> Result<Vec<SnapshotSeen>, WireError> {
-    let offsets = bounded(offsets)?;
+    let offsets = at_most(SEEN_MAX, offsets)?;
     let rows = keys.chunks(MessageKey::BYTES);
     if rows.len() != offsets.len() || rows.len() != ages_ms.len() {
         return Err(WireError("columns of different lengths"));

@@ -105,6 +105,9 @@ impl Handler for Script {
                 session.send(&host, format!("{joined:?}"))
             }
             "leave" => session.send(&host, session.leave(&room(rest)).to_string()),
+            "long" => {
+                return Verdict::rewrite(&user("bob"), "x".repeat(rest.parse().unwrap()));
+            }
             "close" => session.close_with(rest.parse().unwrap(), "as you wish"),
             "panic" => panic!("{rest}"),
             "wait" => {
@@ -129,6 +132,10 @@ impl Handler for Script {
     }
 
     async fn on_close(&self, session: &Session) {
+        if session.user().as_str().starts_with("endless") {
+            self.tell(session, "waits");
+            self.gate.acquire().await.unwrap().forget();
+        }
         self.tell(session, "close");
     }
 }

@@ -132,6 +132,93 @@ fn who_watches_a_room_need_not_be_in_it() {
     }
 }
 
+/// A member of the lobby, at that node.
+fn member(cluster: &Cluster, index: usize, user: &str) -> Client {
+    let mut member = session(cluster, index, user);
+    let enter = json!({"type":"join","id":"j","room":"lobby"});
+    assert_eq!(ask(&mut member, &enter)["status"], "joined");
+    member
+}
+
+/// Waits for a change of the lobby by which so many are there; says who has come and left by it.
+#[track_caller]
+fn hears_count(watcher: &mut Client, count: usize) -> (Value, Value) {
+    let change = watcher.find(PATIENCE, |message| {
+        message["type"] == "presence_change" && message["count"] == count
+    });
+    let change = change.expect("a change");
+    (change["joined"].clone(), change["left"].clone())
+}
+
+#[test]
+fn a_rooms_count_is_right_after_somebody_has_come_back() {
+    let cluster = Cluster::of(3, &[]);
+    let mut members: Vec<_> = ["ann", "bob", "cyd"]
+        .iter()
+        .enumerate()
+        .map(|(index, user)| member(&cluster, index, user))
+        .collect();
+    let nobody = || (json!([]), json!([]));
+    let mut watcher = session(&cluster, 0, "watcher");
+    let request = json!({"type":"presence","id":"p","room":"lobby","subscribe":true});
+    assert_eq!(ask(&mut watcher, &request)["count"], 3);
+    members.remove(1).close();
+    assert_eq!(hears_count(&mut watcher, 2), nobody());
+    members.push(member(&cluster, 0, "dan"));
+    assert_eq!(hears_count(&mut watcher, 3), (json!(["dan"]), json!([])));
+    members.push(member(&cluster, 2, "bob"));
+    assert_eq!(hears_count(&mut watcher, 4), nobody());
+    watcher.assert_quiet_and_alive();
+}
+
+#[test]
+fn a_rooms_count_is_right_after_its_owner_has_died() {
+    let mut cluster = Cluster::of(3, &[]);
+    let owner = cluster.owner("lobby");
+    let (one, other) = ((owner + 1) % 3, (owner + 2) % 3);
+    let _stay = [member(&cluster, one, "ann"), member(&cluster, other, "bob")];
+    let lost = member(&cluster, owner, "cyd");
+    let mut watcher = session(&cluster, one, "watcher");
+    let request = json!({"type":"presence","id":"p","room":"lobby","subscribe":true});
+    assert_eq!(ask(&mut watcher, &request)["count"], 3);
+    cluster.nodes[owner].signal(Signal::Kill);
+    drop(lost);
+    hears_count(&mut watcher, 2);
+    // Not for long enough to have left.
+    let _back = member(&cluster, other, "cyd");
+    hears_count(&mut watcher, 3);
+}
+
+#[test]
+fn a_pulled_plug_shows_within_the_heartbeat_time() {
+    let args = [
+        "--heartbeat-interval",
+        "500ms",
+        "--heartbeat-timeout",
+        "500ms",
+    ];
+    let cluster = Cluster::of(2, &args);
+    let (user, room) = (cluster.user_of(0, "user"), cluster.user_of(1, "room"));
+    let mut silent = session(&cluster, 0, &user);
+    silent.send_json(&json!({"type":"join","id":"j","room":room}));
+    assert_eq!(silent.reply_to("j", PATIENCE)["status"], "joined");
+    let mut watcher = session(&cluster, 1, "watcher");
+    let requests = [json!({"users":[user]}), json!({"room":room})];
+    for (id, mut request) in ["p", "q"].into_iter().zip(requests) {
+        request["type"] = json!("presence");
+        request["id"] = json!(id);
+        request["subscribe"] = json!(true);
+        ask(&mut watcher, &request);
+    }
+    // From now on it is not read, so it answers no ping. Its connection is not closed.
+    let gone = watcher.find(PATIENCE, |m| {
+        m["type"] == "presence_change" && m["room"] == *room
+    });
+    assert_eq!(gone.expect("a change")["count"], 0);
+    hears(&mut watcher, &user, false);
+    drop(silent);
+}
+
 #[test]
 fn no_more_is_watched_than_is_allowed() {
     let cluster = Cluster::of(1, &[]);

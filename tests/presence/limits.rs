@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Cluster, PATIENCE, Signal, wait_until};
 
@@ -119,4 +119,87 @@ fn a_change_of_owner_closes_nobody() {
     }
     let mut third = Client::connect(&url).expect("101");
     assert_eq!(third.read_to_close(PATIENCE).1, Some(4509));
+}
+
+#[test]
+fn who_is_not_let_in_yet_does_nothing_and_what_it_has_sent_waits() {
+    let mut cluster = Cluster::of(2, &["--max-sessions-per-user", "1"]);
+    let (full, free) = (cluster.user_of(0, "full"), cluster.user_of(0, "free"));
+    let mut first = Client::welcomed(&cluster.nodes[0].url(&full)).0;
+    let mut bob = Client::welcomed(&cluster.nodes[1].url(&cluster.user_of(1, "bob"))).0;
+    let room = cluster.user_of(1, "room");
+    bob.send_json(&json!({"type":"join","id":"k","room":room}));
+    assert_eq!(bob.reply_to("k", PATIENCE)["status"], "joined");
+    // Their owner does not answer for a while.
+    cluster.nodes[0].signal(Signal::Stop);
+    let mut guests = [&full, &free].map(|user| {
+        let url = format!("{}&redirect=never", cluster.nodes[1].url(user));
+        let mut guest = Client::connect(&url).expect("101");
+        let join = json!({"type":"join","id":"j","room":room});
+        let send = json!({"type":"send","id":"m","to":{"room":room},"body":1,"qos":0});
+        guest.send_json(&join);
+        guest.send_json(&send);
+        guest
+    });
+    bob.assert_quiet_and_alive();
+    bob.assert_quiet_and_alive();
+    cluster.nodes[0].signal(Signal::Continue);
+    let (texts, code) = guests[0].read_to_close(PATIENCE);
+    assert_eq!(code, Some(4509), "{texts:?}");
+    assert_eq!(texts.len(), 1, "an error: {texts:?}");
+    guests[1].expect("welcome");
+    assert_eq!(guests[1].reply_to("j", PATIENCE)["status"], "joined");
+    assert_eq!(guests[1].reply_to("m", PATIENCE)["status"], "sent");
+    // All that is heard there is of the one that was let in.
+    assert_eq!(bob.expect("joined")["user"], free.as_str());
+    assert_eq!(bob.expect("message")["from"], free.as_str());
+    bob.assert_quiet_and_alive();
+    first.assert_quiet_and_alive();
+}
+
+/// A client that is told to move does so at once, and lets go of its old session only then.
+#[track_caller]
+fn follow(client: &mut Client, reason: &str) {
+    let redirect = client.find(PATIENCE, |message| message["type"] == "redirect");
+    let redirect = redirect.expect("a redirect");
+    assert_eq!(redirect["reason"], reason);
+    let mut moved = Client::connect(redirect["url"].as_str().expect("a URL")).expect("101");
+    moved.expect("welcome");
+    std::mem::replace(client, moved).close();
+}
+
+#[test]
+fn a_rolling_restart_sends_nobody_away_who_has_as_many_sessions_as_are_allowed() {
+    for limit in [1, 2] {
+        let mut cluster = Cluster::of(3, &["--max-sessions-per-user", &limit.to_string()]);
+        let users: Vec<_> = (0..3).map(|owner| cluster.user_of(owner, "user")).collect();
+        let mut devices: Vec<Vec<Client>> = (users.iter())
+            .enumerate()
+            .map(|(owner, user)| {
+                let url = cluster.nodes[owner].url(user);
+                (0..limit).map(|_| Client::welcomed(&url).0).collect()
+            })
+            .collect();
+        for index in 0..3 {
+            cluster.nodes[index].signal(Signal::Terminate);
+            for device in &mut devices[index] {
+                follow(device, "drain");
+            }
+            cluster.nodes[index].wait_exit(PATIENCE);
+            cluster.nodes[index].start();
+            for device in &mut devices[index] {
+                follow(device, "moved");
+            }
+        }
+        cluster.wait_settled(PATIENCE);
+        for (user, devices) in users.iter().zip(&mut devices) {
+            assert_eq!(sessions(&cluster, user), limit);
+            let (more, refused) = race(&cluster, user);
+            assert_eq!((more.len(), refused), (0, vec![Some(4509); 10]));
+            for device in devices {
+                device.send_text(r#"{"type":"ping","id":"p"}"#);
+                assert_eq!(device.reply_to("p", PATIENCE)["type"], "pong");
+            }
+        }
+    }
 }

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Cluster, PATIENCE, Position, http, wait_until};
+use crate::support::client::outcome;
+use crate::support::kept::RECEIPT;
+use crate::support::{Cluster, PATIENCE, Position, Signal, http, wait_until};
 use crate::{
     assert_no_message, beginning, expect_messages, join, join_since, leave, message, send,
-    session_at,
+    session_at, to_room,
 };
 
 #[test]
@@ -31,6 +33,34 @@ fn what_is_too_old_goes_and_who_comes_back_is_told_so() {
         send(&mut sender, &room, &format!("new{owner}"));
         expect_messages(&mut client, &[format!("new{owner}")]);
     }
+}
+
+#[test]
+fn a_room_in_which_nobody_is_costs_nothing_once_its_history_has_gone() {
+    let args = "--room-age 1s --request-timeout 1s --dedupe-window 2s";
+    let args: Vec<_> = args.split(' ').collect();
+    let cluster = Cluster::of(2, &args);
+    let mut sender = session_at(&cluster, 0, "eve");
+    let rooms: Vec<_> = (0..20).map(|number| format!("room{number}")).collect();
+    for room in &rooms {
+        join(&mut sender, room);
+        send(&mut sender, room, room);
+    }
+    let owned = || -> u64 {
+        let nodes = cluster.nodes.iter();
+        nodes
+            .map(|node| node.metric("ringpost_streams_owned"))
+            .sum()
+    };
+    assert!(owned() >= 20, "{}", owned());
+    for room in &rooms {
+        leave(&mut sender, room);
+    }
+    sender.close();
+    wait_until(Duration::from_secs(30), "nothing is left of them", || {
+        let bytes = |node: &crate::support::Node| node.metric("ringpost_inbox_bytes");
+        owned() == 0 && cluster.nodes.iter().map(bytes).sum::<u64>() == 0
+    });
 }
 
 #[test]
@@ -71,6 +101,46 @@ fn a_room_is_never_full_however_little_it_keeps() {
             ids == [47, 48, 49].map(|number| format!("{owner}-{number}"))
         });
     }
+}
+
+#[test]
+fn more_than_a_room_remembers_is_refused_at_once_and_a_repeat_is_not() {
+    let args = ["--max-room-dedupe-ids", "3", "--max-dedupe-ids", "9"];
+    let cluster = Cluster::of(2, &args);
+    for owner in 0..2 {
+        let room = cluster.user_of(owner, "room");
+        let mut sender = session_at(&cluster, 0, "eve");
+        for id in ["a", "b", "c"] {
+            send(&mut sender, &room, id);
+        }
+        sender.send_json(&to_room(&room, "d", &json!(1)));
+        let receipt = sender.reply_to("d", Duration::from_secs(5));
+        assert_eq!(receipt["error"]["code"], "rate_limited", "{receipt}");
+        assert_eq!(receipt["error"]["retry"], true, "{receipt}");
+        send(&mut sender, &room, "c");
+    }
+    let refused = cluster.nodes[0].metric("ringpost_rooms_over_rate_total");
+    assert_eq!(refused, 2);
+}
+
+#[test]
+fn a_full_room_goes_on_when_the_node_that_held_it_up_is_gone() {
+    let mut cluster = Cluster::of(2, &["--replicas", "1"]);
+    let room = cluster.user_of(0, "room");
+    let mut member = session_at(&cluster, 1, "ann");
+    join(&mut member, &room);
+    let mut sender = session_at(&cluster, 0, "eve");
+    cluster.nodes[1].signal(Signal::Stop);
+    // More than 8 MiB that nobody takes.
+    let body = json!("x".repeat(60_000));
+    let ids: Vec<_> = (0..150).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        sender.send_json(&to_room(&room, id, &body));
+    }
+    for id in &ids {
+        assert_eq!(outcome(&sender.reply_to(id, RECEIPT)), "accepted");
+    }
+    cluster.nodes[1].signal(Signal::Kill);
 }
 
 #[test]

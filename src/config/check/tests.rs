@@ -189,6 +189,15 @@ fn an_inbox_holds_at_least_one_message_and_a_node_at_least_one_inbox() {
     refused("max-dedupe-ids", "at least 1", |c| {
         c.inbox.dedupe_ids_max = 0;
     });
+    for key in ["max-dedupe-ids", "max-room-dedupe-ids"] {
+        let set = |c: &mut Config, ids| {
+            c.inbox.dedupe_ids_max = if key == "max-dedupe-ids" { ids } else { 1 };
+            c.room.dedupe_ids_max = if key == "max-dedupe-ids" { 1 } else { ids };
+        };
+        refused(key, "at least 1", |c| set(c, 0));
+        refused(key, "at most 1000000", |c| set(c, 1_000_001));
+        accepted(|c| set(c, 1_000_000));
+    }
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! What a directory knows of one session or guest.
 
+use std::time::Duration;
+
 use crate::core::feed::Feed;
+use crate::core::protocol::Reason;
 use crate::core::stream::{Position, Resume};
 use crate::id::{NodeId, SessionId, StreamKey};
 
@@ -15,15 +18,43 @@ pub struct Local<H> {
     pub home: Home,
     /// When it began, in milliseconds since the Unix epoch.
     pub since_ms: u64,
-    /// No owner but this node has let it in yet.
-    pub(super) new: bool,
+    /// No owner has let it in yet.
+    pub new: bool,
     /// From where it goes on wherever it is subscribed next; `None` if it takes nothing from
     /// streams.
     pub resume: Option<Resume>,
     /// How far it is, while it is at home and subscribed.
     pub feed: Option<Feed>,
+    /// It is to go to its user's owner, and is told so once that knows.
+    pub leaving: Option<Box<Leaving>>,
     /// That of its last registration.
     pub(super) nonce: u64,
+}
+
+/// That a session is to go to its user's owner. It does not count against the limit of sessions there
+/// for a while, since the one that takes its place comes before it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// Why.
+    pub reason: Reason,
+    /// When, in milliseconds from when it is told.
+    pub after_ms: u64,
+    /// The latest that any session is told, of those that leave with it.
+    pub within_ms: u64,
+    /// It was told.
+    pub told: bool,
+}
+
+/// What a client that is told to move has for that, behind [`Leaving::within_ms`]. A guess at a slow handshake
+/// and another try.
+const MOVE_TIME_MS: u64 = 10_000;
+
+impl Leaving {
+    /// For how long it does not count.
+    #[must_use]
+    pub fn time_ms(&self) -> u64 {
+        self.within_ms + MOVE_TIME_MS
+    }
 }
 
 /// A session that lives on another node.
@@ -37,6 +68,8 @@ pub struct Guest {
     pub nonce: u64,
     /// When it began, in milliseconds since the Unix epoch.
     pub since_ms: u64,
+    /// Until then it does not count against the limit of sessions: it was told to come here.
+    pub leaving_until: Option<Duration>,
     /// How far it is; `None` if it takes nothing from streams.
     pub progress: Option<Progress>,
 }
@@ -84,6 +117,8 @@ pub struct Registration {
     pub resume: Option<Resume>,
     /// Nobody has let the session in before.
     pub new: bool,
+    /// For so long it does not count against the limit of sessions: [`Leaving::time_ms`], or 0.
+    pub leaving_ms: u64,
 }
 
 /// A session whose user has another owner than before.

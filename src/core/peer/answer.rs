@@ -24,6 +24,9 @@ pub enum Outcome {
     OutOfOrder,
     /// The user's inbox is full. Nothing was done.
     InboxFull,
+    /// More came to the room within the time in which repeats are recognised than are remembered.
+    /// Nothing was done.
+    RateLimited,
     /// The user has as many sessions as are allowed. Nothing was done.
     TooMany,
     /// The configuration is not the latest one: see [`Answer::Number`]. Nothing was done.

@@ -16,7 +16,7 @@ use super::configuration::Holder;
 use super::context::{About, Context, History, Output, Subscription};
 use super::copy::{Copy, Owner, Role, Stream, Waiter, copies};
 use super::ids::MessageKey;
-use super::log::Log;
+use super::log::{Full, Log};
 use super::message::Message;
 use super::position::{Epoch, Position};
 use super::replay::Resumed;
@@ -218,15 +218,8 @@ impl<T> Streams<T> {
         }
         let bytes = message.size();
         let limits = ctx.config.limits(key);
-        let Ok(offset) = copy.log.append_new(ctx.now, (id, message), limits) else {
-            // Members of a room ack nothing, and only have to be reached.
-            let waits = key.is_room();
-            return Err(if waits {
-                Outcome::Busy
-            } else {
-                Outcome::InboxFull
-            });
-        };
+        let offset = (copy.log.append_new(ctx.now, (id, message), limits))
+            .map_err(|full| refusal(key, full))?;
         owner.appended.push_back((copy.seq + 1, offset));
         let entry = copy.log.last().map(|e| SnapshotEntry::new(ctx.now, e));
         self.bytes += bytes;
@@ -410,5 +403,32 @@ impl<T> Streams<T> {
             request,
             about,
         });
+    }
+}
+
+/// What a sender is told if a log takes no more.
+fn refusal(key: &StreamKey, full: Full) -> Outcome {
+    match full {
+        // Members of a room ack nothing, and only have to be reached.
+        Full::Unacked if key.is_room() => Outcome::Busy,
+        // That may take as long as repeats are recognised: nobody waits for it.
+        Full::Seen if key.is_room() => Outcome::RateLimited,
+        Full::Unacked | Full::Seen => Outcome::InboxFull,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{RoomName, UserId};
+
+    #[test]
+    fn who_sends_too_much_to_a_room_hears_so_at_once_and_else_waits_for_its_members() {
+        let room = StreamKey::Room(RoomName::new("lobby").unwrap());
+        let inbox = StreamKey::Inbox(UserId::new("bob").unwrap());
+        assert_eq!(refusal(&room, Full::Seen), Outcome::RateLimited);
+        assert_eq!(refusal(&room, Full::Unacked), Outcome::Busy);
+        assert_eq!(refusal(&inbox, Full::Seen), Outcome::InboxFull);
+        assert_eq!(refusal(&inbox, Full::Unacked), Outcome::InboxFull);
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Pump;
 use crate::core::protocol::{Encoding, Join, Receipt, Reply, Request, Send};
-use crate::error::CloseCode;
+use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{
     Connection, Handler, Incoming, Message, Program, RawSession, Session, SessionError, Verdict,
 };
@@ -134,6 +134,14 @@ where
         let message = handler.on_message(session, Incoming::of(&send));
         match self.call("on_message", message).await? {
             Verdict::Pass => return Some(Request::Send(send)),
+            Verdict::Rewrite { body, .. } if body.as_str().len() > self.message_bytes_max() => {
+                let code = ErrorCode::TooLarge;
+                self.session.tell(&Reply::Failed {
+                    id: &send.id,
+                    code,
+                    message: code.message(),
+                });
+            }
             Verdict::Rewrite { to, body } => {
                 let body = body.as_str();
                 let send = Send { to, body, ..send };
@@ -156,6 +164,10 @@ where
         None
     }
 
+    fn message_bytes_max(&self) -> usize {
+        self.server.config.limits.message_bytes_max
+    }
+
     async fn judge_join<'r>(
         &mut self,
         handler: &dyn Handler,
@@ -170,9 +182,7 @@ where
         if refusals.iter().all(Option::is_none) {
             return Some(Request::Join(join));
         }
-        if let (Some(Some(refusal)), true) =
-            (refusals.first(), refusals.iter().all(Option::is_some))
-        {
+        if let (Some(Some(refusal)), true) = (refusals.first(), join.single) {
             self.session.tell(&Reply::Failed {
                 id: &join.id,
                 code: refusal.code,
