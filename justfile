@@ -28,6 +28,14 @@ licences:
 test:
     .ci/run tools test
 
+# The JavaScript client.
+js:
+    .ci/run tools js
+
+# Every fuzz target for a short time.
+fuzz seconds="60":
+    RINGPOST_FUZZ_SECONDS={{seconds}} .ci/run tools fuzz
+
 # Only the tests in network namespaces and with other people's clients.
 faults:
     .ci/run tools faults
