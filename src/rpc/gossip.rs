@@ -65,7 +65,9 @@ pub(crate) fn membership(config: &Config, identity: Identity) -> Membership<Goss
         GossipCodec,
         random,
     );
-    membership.with_networks(config.peers.networks.clone())
+    membership
+        .with_networks(config.peers.networks.clone())
+        .with_proof(config.peers.is_on())
 }
 
 /// The one task that owns the membership.

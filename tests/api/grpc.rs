@@ -22,7 +22,7 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
-async fn channel(node: &Node) -> Channel {
+pub async fn channel(node: &Node) -> Channel {
     let endpoint = Channel::from_shared(format!("http://{}", node.admin));
     let endpoint = endpoint.expect("a URL").timeout(Duration::from_secs(20));
     endpoint.connect().await.expect("it listens")

@@ -2,6 +2,7 @@
 
 mod disconnecting;
 mod grpc;
+mod keys;
 mod openapi;
 mod refusing;
 mod rooms;

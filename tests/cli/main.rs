@@ -3,6 +3,7 @@
 
 mod bench;
 mod bench_node;
+mod checking;
 mod clients;
 mod configuration;
 mod serving;

@@ -22,6 +22,7 @@ mod settings;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -30,7 +31,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foca::{Foca, NoCustomBroadcast, State, Timer};
-use ipnet::IpNet;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use xxhash_rust::xxh3::Xxh3;
@@ -132,6 +132,9 @@ pub struct Membership<C: foca::Codec<Identity>> {
     view: Arc<View>,
     /// What the view was made of.
     viewed: Vec<Record>,
+    /// Whoever says that it has our name has to prove it.
+    rivals_prove_it: bool,
+    ask_rival_at: Duration,
     /// Some other node has told us all that it knows.
     accepted: bool,
     draining: bool,
@@ -173,29 +176,12 @@ where
             seed,
             view,
             viewed: Vec::new(),
+            rivals_prove_it: false,
+            ask_rival_at: Duration::ZERO,
             accepted: false,
             draining: false,
             left: false,
         }
-    }
-
-    /// Believes only members in these networks; none: wherever they are.
-    #[must_use]
-    pub fn with_networks(self, networks: Vec<IpNet>) -> Self {
-        self.own.with_beliefs(|beliefs| beliefs.networks = networks);
-        self
-    }
-
-    /// What the wall clock shows, in milliseconds since 1970: generations are judged by it. Until it is told every
-    /// generation is believed.
-    pub fn set_wall_clock(&mut self, unix_ms: u64) {
-        let told = |beliefs: &mut Beliefs| beliefs.unix_ms = Some(unix_ms);
-        self.own.with_beliefs(told);
-    }
-
-    /// How many records of members were not believed since the last call, and the last of them.
-    pub fn take_doubted(&mut self) -> Option<(u64, Doubted)> {
-        self.own.take_doubted()
     }
 
     /// The view as it is now.
@@ -363,15 +349,17 @@ where
 
     fn take_in(&mut self, from: Record, members: Vec<Record>) {
         let known: BTreeSet<NodeId> = self.known_ids().collect();
-        let wanted = |record: &Record| {
+        let is_news = |record: &Record| {
             // Each node forgets the dead in its own time, and must not be reminded by one that has
             // not yet: they would never be forgotten. Only a newcomer is told of them.
-            let news =
-                record.state() != State::Down || !self.accepted || known.contains(&record.id().id);
-            news && self.own.admits(record)
+            record.state() != State::Down || !self.accepted || known.contains(&record.id().id)
         };
-        let records = members.into_iter().chain([from]).filter(wanted);
-        let records: Vec<Record> = records.collect();
+        let others = members
+            .into_iter()
+            .filter(|record| is_news(record) && self.own.admits(record, false));
+        let mut records: Vec<Record> = others.collect();
+        let author = Some(from).filter(|from| is_news(from) && self.own.admits(from, true));
+        records.extend(author);
         // Applying can only fail to encode, which the packet size rules out.
         let _ = self
             .foca
@@ -383,32 +371,6 @@ where
         let others = self.foca.iter_membership_state().map(Record::id);
         let all = others.chain([self.foca.identity()]);
         all.map(|identity| identity.id.clone())
-    }
-
-    /// Another identity of our name has our place. It is a former start of ours, and the clock went
-    /// back, if it had our address, or is down, or if nobody has taken us in yet: then we take a
-    /// generation after it. Otherwise it is another process, and we have to end.
-    fn face_rival(&mut self) {
-        let own = self.foca.identity().clone();
-        let Some(rival) = self.own.take_rival() else {
-            return;
-        };
-        if !rival.id().supersedes(&own) {
-            return;
-        }
-        let by = rival.id().generation;
-        let was_us = rival.id().peer == own.peer || rival.state() == State::Down || !self.accepted;
-        // The last one has none after it. No clock gives that: somebody wants this name for good.
-        if let Some(next) = by.next()
-            && was_us
-        {
-            self.change_identity(&own.revised(|parts| parts.generation = next));
-        } else {
-            // What we were about to say would only stand in the other's way.
-            self.effects.forget();
-            self.left = true;
-            self.effects.push(Output::Replaced { by });
-        }
     }
 
     // ---- our own state -------------------------------------------------------------------------

@@ -51,6 +51,10 @@ impl Effects {
         self.now = self.now.max(now);
     }
 
+    pub(super) fn now(&self) -> Duration {
+        self.now
+    }
+
     pub(super) fn push(&mut self, output: Output) {
         self.outputs.push_back(output);
     }

@@ -289,3 +289,32 @@ fn a_start_of_ones_own_that_cannot_have_been_is_no_rival() {
     assert_eq!(*membership.identity(), node("n1", 5));
     assert_eq!(replaced_by(&mut membership), None);
 }
+
+#[test]
+fn where_nodes_prove_who_they_are_a_twin_has_to_speak_for_itself() {
+    let mut membership = membership("n1", 5).with_proof(true);
+    hear(&mut membership, "n2", Vec::new());
+    let twin = node("n1", 9).revised(|parts| parts.peer = "other:7101".into());
+    let rumour = || vec![Record::alive(twin.clone())];
+    hear(&mut membership, "n2", rumour());
+    hear(&mut membership, "n2", rumour());
+    let outputs: Vec<Output> = std::iter::from_fn(|| membership.poll_output()).collect();
+    let asked = outputs.iter().filter(|output| {
+        let target = Target::Peer(Arc::clone(&twin.peer));
+        matches!(output, Output::Exchange { target: asked, .. } if *asked == target)
+    });
+    assert_eq!(asked.count(), 1, "it is asked, once: {outputs:?}");
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Replaced { .. }))
+    );
+    let answer = ExchangeReply {
+        from: Record::alive(twin.clone()),
+        digest: 0,
+        members: Vec::new(),
+    };
+    let target = Target::Peer(Arc::clone(&twin.peer));
+    membership.handle(NOW, Input::ExchangeAnswered { target, answer });
+    assert_eq!(replaced_by(&mut membership), Some(Generation(9)));
+}

@@ -12,6 +12,14 @@ use super::belief::{Beliefs, Doubt, Doubted};
 use super::{Identity, Record};
 use crate::id::NodeId;
 
+/// Another node of this one's name.
+#[derive(Debug, Clone)]
+pub(super) struct Rival {
+    pub record: Record,
+    /// It has said so itself.
+    pub first_hand: bool,
+}
+
 /// What is known of this node itself, shared between a membership and its codec.
 #[derive(Debug, Clone)]
 pub(super) struct Own(Arc<Mutex<Parts>>);
@@ -20,7 +28,7 @@ pub(super) struct Own(Arc<Mutex<Parts>>);
 struct Parts {
     identity: Identity,
     incarnation: Incarnation,
-    rival: Option<Record>,
+    rival: Option<Rival>,
     beliefs: Beliefs,
     /// Records that were not believed, and the last of them.
     doubted: Option<(u64, Doubted)>,
@@ -80,8 +88,8 @@ impl Own {
 
     /// Whether foca may hear this. What others say of this very identity it has to; of all others
     /// of this name only the latest one counts, and that is for [`Self::take_rival`]. What cannot be it must
-    /// not hear.
-    pub(super) fn admits(&self, record: &Record) -> bool {
+    /// not hear. `first_hand`: it is the node itself that says so.
+    pub(super) fn admits(&self, record: &Record, first_hand: bool) -> bool {
         let mut parts = self.parts();
         if *record.id() == parts.identity {
             return true;
@@ -92,9 +100,14 @@ impl Own {
         if record.id().id != parts.identity.id {
             return true;
         }
-        let known = parts.rival.as_ref().map(Record::id);
-        if record.id().supersedes(known.unwrap_or(&parts.identity)) {
-            parts.rival = Some(record.clone());
+        let known = parts.rival.as_ref();
+        let newer = record
+            .id()
+            .supersedes(known.map_or(&parts.identity, |known| known.record.id()));
+        let confirmed = first_hand && known.is_some_and(|known| known.record.id() == record.id());
+        if newer || confirmed {
+            let record = record.clone();
+            parts.rival = Some(Rival { record, first_hand });
         }
         false
     }
@@ -122,7 +135,7 @@ impl Own {
     }
 
     /// Whoever runs under this name and comes before this node.
-    pub(super) fn take_rival(&self) -> Option<Record> {
+    pub(super) fn take_rival(&self) -> Option<Rival> {
         self.parts().rival.take()
     }
 }
@@ -161,7 +174,7 @@ impl<C: foca::Codec<Identity>> foca::Codec<Identity> for Watched<C> {
         };
         let about_is_good = about.is_none_or(|about| self.own.believes(about));
         let sender = Record::new(header.src.clone(), header.src_incarnation, State::Alive);
-        if !self.own.admits(&sender) || !about_is_good {
+        if !self.own.admits(&sender, true) || !about_is_good {
             // Foca refuses a packet that comes from its own name.
             header.src = self.own.parts().identity.clone();
         }
@@ -174,7 +187,7 @@ impl<C: foca::Codec<Identity>> foca::Codec<Identity> for Watched<C> {
 
     fn decode_member(&mut self, buf: impl Buf) -> Result<Record, C::Error> {
         let record = self.codec.decode_member(buf)?;
-        if self.own.admits(&record) {
+        if self.own.admits(&record, false) {
             return Ok(record);
         }
         // That it is alive itself is no news to foca.
