@@ -15,7 +15,7 @@ use super::{Config, address};
 /// How users prove who they are: by tokens (JWT) that somebody else has signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserTrust {
-    /// Files with public keys of those who sign: PEM (RS256, ES256, EdDSA) or JWKS.
+    /// Files with public keys of those who sign: PEM (RS256, ES256, `EdDSA`) or JWKS.
     pub jwt_keys: Vec<PathBuf>,
     /// Files with one secret each (HS256). White space at its end does not count.
     pub jwt_secrets: Vec<PathBuf>,
