@@ -104,8 +104,9 @@ async fn shake_hands<S: Stream>(
         .max_headers(limits.headers_max)
         .max_buf_size(limits.header_bytes_max)
         .serve_connection(TokioIo::new(stream), service);
+    let connection = Box::pin(connection.without_shutdown());
     let parts = tokio::select! {
-        parts = Box::pin(connection.without_shutdown()) => match parts {
+        ended = connection => match ended {
             Ok(parts) => parts,
             Err(error) => {
                 let first = answered.load(Ordering::Relaxed) == 0;

@@ -34,6 +34,11 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
+    /// Its own certificate.
+    pub fn pem(&self) -> String {
+        pem("CERTIFICATE", self.0.der())
+    }
+
     /// A certificate for a server at this address.
     pub fn issue(&self, ip: IpAddr) -> Issued {
         let key = KeyPair::generate().unwrap();

@@ -1,5 +1,8 @@
 //! TLS for clients, on real processes: `--tls-cert` and `--tls-key`.
 
+// Helpers outside of tests are test code, too.
+#![allow(clippy::unwrap_used)]
+
 mod client;
 #[path = "../support/mod.rs"]
 mod support;
@@ -14,6 +17,8 @@ use rustls::{HandshakeKind, ProtocolVersion};
 use serde_json::json;
 
 use client::{Authority, Secure};
+use ringpost::client::{Client, Error, Event, Options, Recipient, RootCertificates, SendOptions};
+use support::cluster::run;
 use support::{Cluster, Node, PATIENCE, http, wait_until};
 
 /// A node with a certificate, and where that stands.
@@ -215,6 +220,70 @@ fn a_client_that_does_not_read_is_cut_off_over_tls_as_well() {
     assert!(grown < 24 * 1024, "{grown} KiB");
     assert_eq!(bobs.read_to_close(), Some(4413));
     alices.assert_alive();
+}
+
+#[test]
+fn commands_speak_tls_and_believe_whom_they_are_told_to() {
+    let served = Served::start(&[]);
+    let node = format!("wss://{}", served.node().listen);
+    let ca = served.cluster.directory.join("ca.pem");
+    write(&ca, &served.authority.pem());
+    let ca = ca.display().to_string();
+    let send = ["send", "--node", &node, "--from", "a", "--to", "b", "hi"];
+    let (said, done) = run(&[&send[..], &["--ca", &ca]].concat());
+    assert!(done && said.contains(r#""status":"accepted""#), "{said}");
+    let (said, done) = run(&["locate", "--node", &node, "--ca", &ca, "b"]);
+    assert!(done && said.contains(&node), "{said}");
+    for mode in ["closed", "idle"] {
+        let bench = [
+            "bench", "--node", &node, "--ca", &ca, "--mode", mode, "--json",
+        ];
+        let few = "--connections 20 --senders 2 --receivers 2 --duration 500ms --warmup 0";
+        let few: Vec<_> = few.split(' ').collect();
+        let (said, done) = run(&[&bench[..], &few].concat());
+        assert!(done, "{mode}: {said}");
+    }
+    // Nobody believes a stranger's certificate by itself.
+    let (said, done) = run(&send);
+    assert!(!done && said.is_empty(), "{said}");
+    let stranger = served.cluster.directory.join("stranger.pem");
+    write(&stranger, &Authority::new().pem());
+    let stranger = stranger.display().to_string();
+    let (said, done) = run(&[&send[..], &["--ca", &stranger]].concat());
+    assert!(!done && said.is_empty(), "{said}");
+    let (said, done) = run(&[&send[..], &["--ca", "/no/such/file"]].concat());
+    assert!(!done && said.is_empty(), "{said}");
+}
+
+#[test]
+fn the_rust_client_speaks_tls_and_believes_whom_it_is_told_to() {
+    let served = Served::start(&[]);
+    let node = format!("wss://{}", served.node().listen);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut options = Options::for_user("alice");
+        let refused = Client::connect(&node, options.clone()).await.unwrap_err();
+        assert!(matches!(refused, Error::Connect { .. }), "{refused}");
+        let roots = RootCertificates::from_pem(served.authority.pem().as_bytes());
+        options.root_certificates = roots.unwrap();
+        let alice = Client::connect(&node, options).await.unwrap();
+        let body = "x".repeat(60_000);
+        let to = Recipient::user("alice");
+        let receipt = alice.send(&to, &body, SendOptions::default()).await;
+        receipt.unwrap();
+        loop {
+            match alice.next().await.unwrap() {
+                Event::Message(message) => {
+                    assert_eq!(message.body.len(), body.len() + 2);
+                    break;
+                }
+                Event::Ended(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+        alice.close().await;
+    });
+    assert!(RootCertificates::from_pem(b"").is_err());
 }
 
 #[test]

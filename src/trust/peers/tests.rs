@@ -19,10 +19,10 @@ fn with_secrets(id: &str, secrets: &[&str]) -> Credentials {
 }
 
 /// What each side learns of the other one, or why there is no connection.
-fn shake(caller: &Credentials, called: &Credentials) -> Result<[Names; 2], rustls::Error> {
+fn shake(client: &Credentials, server: &Credentials) -> Result<[Names; 2], rustls::Error> {
     let name = ServerName::try_from("ringpost").unwrap();
-    let mut client = ClientConnection::new(Arc::clone(&caller.client), name)?;
-    let mut server = ServerConnection::new(Arc::clone(&called.server))?;
+    let mut client = ClientConnection::new(Arc::clone(&client.client), name)?;
+    let mut server = ServerConnection::new(Arc::clone(&server.server))?;
     while client.is_handshaking() || server.is_handshaking() || client.wants_write() {
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).unwrap();
@@ -86,9 +86,9 @@ fn pem(label: &str, der: &[u8]) -> String {
 #[test]
 fn nodes_with_one_secret_know_each_other_by_name() {
     let (one, other) = (with_secrets("n1", &[OLD]), with_secrets("n2", &[OLD]));
-    let [caller, called] = shake(&one, &other).unwrap();
-    assert!(caller.has("n1") && !caller.has("n2"), "{caller}");
-    assert!(called.has("n2") && !called.has("n1"), "{called}");
+    let [client, server] = shake(&one, &other).unwrap();
+    assert!(client.has("n1") && !client.has("n2"), "{client}");
+    assert!(server.has("n2") && !server.has("n1"), "{server}");
 }
 
 #[test]
