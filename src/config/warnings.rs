@@ -154,10 +154,10 @@ mod tests {
         });
         warned("--admin-listen", |c| c.api_keys = None);
         warned("ws://", |c| {
-            c.advertise_url = Some("ws://n1.example".into())
+            c.advertise_url = Some("ws://n1.example".into());
         });
         warned("ws://", |c| {
-            c.advertise_url = Some("ws://[fd00::1]:1".into())
+            c.advertise_url = Some("ws://[fd00::1]:1".into());
         });
         warned("ws://", |c| c.listen = "10.0.0.1:1".parse().unwrap());
     }
@@ -174,10 +174,10 @@ mod tests {
         may(0o644);
         warned("api-keys-file", |c| c.api_keys = Some(path.clone()));
         warned("cluster-secret-file", |c| {
-            c.peers.secret = Some(path.clone())
+            c.peers.secret = Some(path.clone());
         });
         warned("jwt-secret-file", |c| {
-            c.users.jwt_secrets = vec![path.clone()]
+            c.users.jwt_secrets = vec![path.clone()];
         });
         may(0o640);
         unwarned(|c| c.api_keys = Some(path.clone()));

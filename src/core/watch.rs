@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn who_begins_to_watch_while_a_user_is_away_is_told_of_the_return() {
-        let (before, soon) = (NOW - GONE_AFTER / 2, NOW + GONE_AFTER / 2);
+        let (before, soon) = (NOW.saturating_sub(GONE_AFTER / 2), NOW + GONE_AFTER / 2);
         for since in [before, soon] {
             let mut watches = watching(&bob(), 1);
             if since < NOW {
@@ -325,8 +325,10 @@ mod tests {
                 watches.add(since, &bob(), SessionId(2), 'b');
             }
             // The owner may have said to the second one that the user is away.
-            let watchers = vec!['b'];
-            let returned = News { count: 1, watchers };
+            let returned = News {
+                count: 1,
+                watchers: vec!['b'],
+            };
             assert_eq!(watches.heard(soon, &bob(), 1), Some(returned));
             assert_eq!(watches.heard(soon, &bob(), 1), None);
         }

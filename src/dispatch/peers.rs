@@ -8,7 +8,7 @@ use super::shard::Waiter;
 use super::{Dispatch, Origin, PeerLink, ReplyQueue, Session};
 use crate::core::peer::{Answer, Append, Offer, Outcome, Reply, Request};
 use crate::core::stream::Holder;
-use crate::id::{NodeId, StreamKey, UserId};
+use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
 impl Dispatch {
     /// A peer has opened a connection: it will tell its guests anew, and its users in rooms, of which
@@ -35,6 +35,15 @@ impl Dispatch {
             self.tell_members_anew(shard, topology, owner);
             shard.watches.forgotten_by(owner);
         });
+    }
+
+    /// A guest has ended there. A room may have waited for it.
+    fn unregister_guest(&self, node: &NodeId, key: StreamKey, session: SessionId) {
+        let mut shard = self.shard(&key);
+        shard.directory.unregister(&key, node, session);
+        if key.is_room() {
+            shard.hungry.insert(key);
+        }
     }
 
     /// A request of a peer. The answer goes to `replies`, now or later.
@@ -107,11 +116,7 @@ impl Dispatch {
                 answer(outcome, registered);
             }
             Request::Unregister { key, session } => {
-                let mut shard = self.shard(&key);
-                shard.directory.unregister(&key, &peer.node, session);
-                if key.is_room() {
-                    shard.hungry.insert(key);
-                }
+                self.unregister_guest(&peer.node, key, session);
             }
             Request::Deliver(delivery) => answer(self.take_delivery(&delivery), Answer::None),
             Request::Ack { user, position } => {

@@ -139,12 +139,10 @@ impl Dispatch {
         let spread = wanted.min(left.saturating_sub(DRAIN_GRACE).max(left / 2));
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         for session in &sessions {
-            if session.may_move() {
-                if !self.tell_to_move(session, Reason::Drain, spread_ms) {
-                    session
-                        .outbox()
-                        .finish(CloseCode::Restart, "the node stops");
-                }
+            if session.may_move() && !self.tell_to_move(session, Reason::Drain, spread_ms) {
+                session
+                    .outbox()
+                    .finish(CloseCode::Restart, "the node stops");
             }
         }
         let last = deadline

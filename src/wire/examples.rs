@@ -227,6 +227,18 @@ fn requests_of_rooms() -> Vec<(&'static str, Request)> {
     ]
 }
 
+fn register(resume: Option<Resume>, new: bool, leaving_ms: u64) -> Request {
+    Request::Register {
+        key: inbox("bob"),
+        session: SESSION,
+        nonce: 300,
+        since_ms: 1_732_350_000_123,
+        resume,
+        new,
+        leaving_ms,
+    }
+}
+
 fn requests_of_users() -> Vec<(&'static str, Request)> {
     let bob = || user("bob");
     let inbox = || inbox("bob");
@@ -237,15 +249,7 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
             previous,
         })
     };
-    let register = |resume| Request::Register {
-        key: inbox(),
-        session: SESSION,
-        nonce: 300,
-        since_ms: 1_732_350_000_123,
-        resume,
-        new: false,
-        leaving_ms: 0,
-    };
+    let register = |resume| register(resume, false, 0);
     let body = Content::Body(message().slices()[2].clone());
     vec![
         ("envelope", Request::Envelope(envelope(body))),
@@ -282,30 +286,8 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
             }]),
         ),
         ("register from now", register(Some(Resume::Now))),
-        (
-            "register new",
-            Request::Register {
-                key: inbox(),
-                session: SESSION,
-                nonce: 300,
-                since_ms: 1_732_350_000_123,
-                resume: None,
-                new: true,
-                leaving_ms: 0,
-            },
-        ),
-        (
-            "register leaving",
-            Request::Register {
-                key: inbox(),
-                session: SESSION,
-                nonce: 300,
-                since_ms: 1_732_350_000_123,
-                resume: None,
-                new: false,
-                leaving_ms: 10_350,
-            },
-        ),
+        ("register new", self::register(None, true, 0)),
+        ("register leaving", self::register(None, false, 10_350)),
         (
             "replace",
             Request::Replace {

@@ -13,7 +13,7 @@ use crate::core::peer::{
 };
 use crate::core::ring::Digest;
 use crate::core::stream::Resume;
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, StreamKey, UserId};
 
 impl From<(u64, Request)> for proto::Request {
     fn from((seq, request): (u64, Request)) -> Self {
@@ -44,12 +44,7 @@ impl From<Request> for proto::request::Kind {
                 number,
                 seq,
                 operations,
-            } => Self::Replicate(proto::Replicate {
-                key: stream_key_to_wire(&key).into(),
-                number,
-                seq,
-                operations: operations.into_iter().map(Into::into).collect(),
-            }),
+            } => Self::Replicate(replicate_to_wire(&key, number, seq, operations)),
             Request::Consent { generation, digest } => Self::Consent(proto::Consent {
                 generation: generation.0,
                 digest: digest.0,
@@ -384,6 +379,20 @@ impl TryFrom<proto::Delivery> for Delivery {
             position,
             entries,
         })
+    }
+}
+
+fn replicate_to_wire(
+    key: &StreamKey,
+    number: u64,
+    seq: u64,
+    operations: Vec<Operation>,
+) -> proto::Replicate {
+    proto::Replicate {
+        key: stream_key_to_wire(key).into(),
+        number,
+        seq,
+        operations: operations.into_iter().map(Into::into).collect(),
     }
 }
 

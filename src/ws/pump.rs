@@ -54,7 +54,7 @@ pub(super) async fn run<S>(
     // Others know before the handler does, which may take its time.
     session.outbox().answer_close(None);
     server.dispatch.close(session);
-    if pump.opened && pump.connection.is_some() {
+    if pump.stage != Stage::Waiting && pump.connection.is_some() {
         Box::pin(pump.tell_close()).await;
     }
 }
@@ -62,19 +62,27 @@ pub(super) async fn run<S>(
 /// Frames that one write takes at most.
 const WRITE_FRAMES: usize = 64;
 
+/// What is made of a client's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The session was not let in yet: they wait.
+    Waiting,
+    /// They are read.
+    Open,
+    /// The client broke the WebSocket protocol: nothing more can be made of them.
+    Broken,
+}
+
 struct Pump<'a, S> {
     server: &'a Server,
     session: &'a Arc<Session>,
     socket: S,
     decoder: Decoder,
-    /// The session was let in, and is read. What comes before waits.
-    opened: bool,
+    stage: Stage,
     /// Taken from the outbox and not yet written as a whole.
     writing: VecDeque<Bytes>,
     /// The Close frame is in `writing` or written.
     last_taken: bool,
-    /// The client broke the WebSocket protocol: nothing more can be made of its bytes.
-    broken: bool,
     /// By when a queued Close frame must be written.
     close_by: Option<Instant>,
     heartbeat: Heartbeat,
@@ -116,10 +124,9 @@ where
             session,
             socket,
             decoder: Decoder::new(),
-            opened: false,
+            stage: Stage::Waiting,
             writing: VecDeque::new(),
             last_taken: false,
-            broken: false,
             close_by: None,
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
@@ -172,11 +179,9 @@ where
 
     fn poll_step(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Step> {
         let (closing, queued) = self.session.outbox().poll_state(cx);
-        if !self.opened {
-            self.opened = !self.session.outbox().is_held();
-            if self.opened {
-                return Poll::Ready(Step::Opened);
-            }
+        if self.stage == Stage::Waiting && !self.session.outbox().is_held() {
+            self.stage = Stage::Open;
+            return Poll::Ready(Step::Opened);
         }
         if closing && self.close_by.is_none() {
             let close_by = Instant::now() + CLOSE_WRITE_TIMEOUT;
@@ -205,7 +210,7 @@ where
         // What has just been written does not count: nothing would wake this up to read.
         let full = waits
             || queued > BACKPRESSURE_BYTES && self.session.outbox().bytes() > BACKPRESSURE_BYTES;
-        if self.opened && !full && !self.last_taken {
+        if self.stage != Stage::Waiting && !full && !self.last_taken {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(step)) => return Poll::Ready(step),
                 Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
@@ -315,7 +320,7 @@ where
     }
 
     fn break_off(&mut self, violation: Violation) {
-        self.broken = true;
+        self.stage = Stage::Broken;
         self.server.dispatch.counters().protocol_errors.add();
         self.session
             .outbox()
@@ -377,10 +382,10 @@ where
                     poll_fn(|cx| self.poll_write(cx)).await?;
                     self.socket.shutdown().await?;
                 }
-                End::ClosedByUs if self.broken => self.socket.shutdown().await?,
+                End::ClosedByUs if self.stage == Stage::Broken => self.socket.shutdown().await?,
                 End::ClosedByUs => {}
             }
-            if self.broken {
+            if self.stage == Stage::Broken {
                 close::wait_for_end(&mut self.socket).await
             } else {
                 let frames = &self.server.frames;

@@ -122,6 +122,14 @@ pub struct ExchangeReply {
     pub members: Vec<Record>,
 }
 
+/// What is made of a rumour that another process has our name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rivals {
+    AreBelieved,
+    /// They are asked, and have to say so themselves.
+    ProveIt,
+}
+
 /// The membership of one node.
 pub struct Membership<C: foca::Codec<Identity>> {
     foca: Foca<Identity, Watched<C>, StdRng, NoCustomBroadcast>,
@@ -132,8 +140,7 @@ pub struct Membership<C: foca::Codec<Identity>> {
     view: Arc<View>,
     /// What the view was made of.
     viewed: Vec<Record>,
-    /// Whoever says that it has our name has to prove it.
-    rivals_prove_it: bool,
+    rivals: Rivals,
     ask_rival_at: Duration,
     /// Some other node has told us all that it knows.
     accepted: bool,
@@ -176,7 +183,7 @@ where
             seed,
             view,
             viewed: Vec::new(),
-            rivals_prove_it: false,
+            rivals: Rivals::AreBelieved,
             ask_rival_at: Duration::ZERO,
             accepted: false,
             draining: false,

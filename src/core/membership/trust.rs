@@ -7,7 +7,7 @@ use foca::State;
 use ipnet::IpNet;
 
 use super::watch::Rival;
-use super::{Beliefs, Doubted, Identity, Membership, Output, Target};
+use super::{Beliefs, Doubted, Identity, Membership, Output, Rivals, Target};
 
 /// A process that is said to have this node's name is asked this often at most.
 const ASK_RIVAL_EVERY: Duration = Duration::from_secs(1);
@@ -27,10 +27,12 @@ where
     /// Nodes prove who they are: of another process under this node's name only that process itself is believed.
     #[must_use]
     pub fn with_proof(self, rivals_prove_it: bool) -> Self {
-        Self {
-            rivals_prove_it,
-            ..self
-        }
+        let rivals = if rivals_prove_it {
+            Rivals::ProveIt
+        } else {
+            Rivals::AreBelieved
+        };
+        Self { rivals, ..self }
     }
 
     /// What the wall clock shows, in milliseconds since 1970: generations are judged by it. Until it is told every
@@ -65,7 +67,7 @@ where
             && was_us
         {
             self.change_identity(&own.revised(|parts| parts.generation = next));
-        } else if self.rivals_prove_it && !first_hand {
+        } else if self.rivals == Rivals::ProveIt && !first_hand {
             self.ask_rival(&rival.id().peer);
         } else {
             // What we were about to say would only stand in the other's way.
