@@ -106,7 +106,7 @@ fn the_secret_of_webhooks_is_not_printed() {
     command.args(["--webhook-events", "connected,inbox_full"]);
     command.arg("--webhook-secret-file").arg(&secret.0);
     let (code, text, error) = output(&mut command);
-    assert_eq!(code, 0, "{error}");
+    assert_eq!((code, without_warnings(&error)), (0, String::new()));
     assert!(!error.contains("horse"), "{error}");
     assert!(
         text.contains("webhook_url = \"http://127.0.0.1:1/hook\"  # flag"),
@@ -119,17 +119,21 @@ fn the_secret_of_webhooks_is_not_printed() {
     assert!(!text.contains("horse"), "{text}");
     let again = TomlFile::new("secret-again", &text);
     let (code, _, error) = output(ringpost("serve --check --config").arg(&again.0));
-    assert_eq!(code, 0, "{error}");
+    assert_eq!((code, without_warnings(&error)), (0, String::new()));
+}
+
+/// What else stands on standard error.
+fn without_warnings(error: &str) -> String {
+    let lines = error.lines();
+    let others = lines.filter(|line| !line.starts_with("# warning: "));
+    others.collect()
 }
 
 #[test]
 fn what_cannot_work_is_refused_in_one_sentence_with_exit_code_2() {
     for (line, words) in [
         ("serve", "--id|required"),
-        (
-            "serve --id n1",
-            "--insecure-users|--jwt-keys|--jwt-secret-file",
-        ),
+        ("serve --id n1", "--insecure-users|JWT|later version"),
         ("serve --id n/1 --insecure-users", "--id = \"n/1\"|A-Z"),
         ("--weight 0", "--weight = 0|1 to 64"),
         ("--weight 65", "--weight = 65|1 to 64"),

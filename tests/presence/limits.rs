@@ -180,14 +180,14 @@ fn a_rolling_restart_sends_nobody_away_who_has_as_many_sessions_as_are_allowed()
                 (0..limit).map(|_| Client::welcomed(&url).0).collect()
             })
             .collect();
-        for index in 0..3 {
-            cluster.nodes[index].signal(Signal::Terminate);
-            for device in &mut devices[index] {
+        for (node, devices) in cluster.nodes.iter_mut().zip(&mut devices) {
+            node.signal(Signal::Terminate);
+            for device in devices.iter_mut() {
                 follow(device, "drain");
             }
-            cluster.nodes[index].wait_exit(PATIENCE);
-            cluster.nodes[index].start();
-            for device in &mut devices[index] {
+            node.wait_exit(PATIENCE);
+            node.start();
+            for device in devices {
                 follow(device, "moved");
             }
         }
