@@ -89,6 +89,7 @@ fn a_guest_that_is_to_leave_is_registered_anew_with_that() {
     open(&mut directory, ("ann", 2), 'b', None);
     let at_home = directory.leaves(&user("ann"), SessionId(2), leaving);
     assert_eq!(at_home, None, "it is at home");
+    directory.close(&user("ann"), SessionId(2));
     let first = open(&mut directory, ("bob", 1), 'a', Some(n2.clone())).unwrap();
     assert_eq!((first.new, first.leaving_ms), (true, 0));
     assert_eq!(registered(&mut directory, &first, &n2), Some('a'));
