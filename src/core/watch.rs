@@ -30,7 +30,8 @@ pub struct Watches<H> {
 
 #[derive(Debug)]
 struct Watch<H> {
-    watchers: Map<SessionId, H>,
+    /// Since when each watches.
+    watchers: Map<SessionId, (H, Duration)>,
     /// How many are there: of a room its users, of a user 1 or 0.
     count: Option<u64>,
     /// Whom this node takes for the owner; `None`: itself.
@@ -61,8 +62,8 @@ impl<H> Default for Watches<H> {
 }
 
 impl<H: Clone> Watches<H> {
-    /// A session wants to hear of a key from now on.
-    pub fn add(&mut self, key: &StreamKey, id: SessionId, handle: H) {
+    /// A session wants to hear of a key from now on. How many are there it is told by the owner.
+    pub fn add(&mut self, now: Duration, key: &StreamKey, id: SessionId, handle: H) {
         let watch = (self.by_key.entry(key.clone())).or_insert_with(|| {
             self.unasked.insert(key.clone());
             Watch {
@@ -73,7 +74,7 @@ impl<H: Clone> Watches<H> {
                 doubted_until: None,
             }
         });
-        watch.watchers.insert(id, handle);
+        watch.watchers.insert(id, (handle, now));
     }
 
     /// A session does not want to hear of a key any more. Says whether nobody here does.
@@ -93,7 +94,7 @@ impl<H: Clone> Watches<H> {
     /// Those who want to hear of a key.
     pub fn watchers(&self, key: &StreamKey) -> impl Iterator<Item = &H> {
         let watch = self.by_key.get(key).into_iter();
-        watch.flat_map(|watch| watch.watchers.values())
+        watch.flat_map(|watch| watch.watchers.values().map(|(handle, _)| handle))
     }
 
     /// Keys whose owner is to be asked now.
@@ -153,12 +154,15 @@ impl<H: Clone> Watches<H> {
                 }
             }
         }
-        watch.doubted_until = None;
-        let before = watch.count.replace(count);
-        (before != Some(count)).then(|| News {
-            count,
-            watchers: watch.watchers.values().cloned().collect(),
-        })
+        let doubted = watch.doubted_until.take();
+        let changed = watch.count.replace(count) != Some(count);
+        // Who began to watch while that was doubted, or just before, may have been told by the owner
+        // what the others were not.
+        let misled = |since: Duration| doubted.is_some_and(|until| since + 2 * GONE_AFTER >= until);
+        let watchers = watch.watchers.values();
+        let told = watchers.filter(|(_, since)| changed || misled(*since));
+        let watchers: Vec<H> = told.map(|(handle, _)| handle.clone()).collect();
+        (!watchers.is_empty()).then_some(News { count, watchers })
     }
 
     /// These own the keys now: who is not the one that was asked, or has started anew, is asked.
@@ -238,6 +242,7 @@ mod tests {
     use crate::id::{RoomName, UserId};
 
     const NOW: Duration = Duration::from_secs(100);
+    const EARLIER: Duration = Duration::from_secs(50);
     const ID: SessionId = SessionId(1);
 
     fn bob() -> StreamKey {
@@ -256,7 +261,7 @@ mod tests {
     /// Somebody watches a key, and the owner has said how many are there.
     fn watching(key: &StreamKey, count: u64) -> Watches<char> {
         let mut watches = Watches::default();
-        watches.add(key, ID, 'a');
+        watches.add(EARLIER, key, ID, 'a');
         assert_eq!(watches.due(NOW), std::slice::from_ref(key));
         let number = watches.asking(key, owner("n1")).unwrap();
         assert_eq!(watches.answered(NOW, key, (number, count)), None);
@@ -308,6 +313,26 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_to_watch_while_a_user_is_away_is_told_of_the_return() {
+        let (before, soon) = (NOW - GONE_AFTER / 2, NOW + GONE_AFTER / 2);
+        for since in [before, soon] {
+            let mut watches = watching(&bob(), 1);
+            if since < NOW {
+                watches.add(since, &bob(), SessionId(2), 'b');
+            }
+            assert_eq!(watches.heard(NOW, &bob(), 0), None);
+            if since > NOW {
+                watches.add(since, &bob(), SessionId(2), 'b');
+            }
+            // The owner may have said to the second one that the user is away.
+            let watchers = vec!['b'];
+            let returned = News { count: 1, watchers };
+            assert_eq!(watches.heard(soon, &bob(), 1), Some(returned));
+            assert_eq!(watches.heard(soon, &bob(), 1), None);
+        }
+    }
+
+    #[test]
     fn what_another_owner_says_first_is_compared_with_what_was_known() {
         let mut watches = watching(&bob(), 0);
         watches.on_view(|_| owner("n1"));
@@ -330,7 +355,7 @@ mod tests {
     #[test]
     fn a_first_answer_that_comes_late_is_told() {
         let mut watches = Watches::default();
-        watches.add(&bob(), ID, 'a');
+        watches.add(EARLIER, &bob(), ID, 'a');
         watches.due(NOW);
         watches.asking(&bob(), owner("n1"));
         watches.not_answered(&bob());
@@ -342,7 +367,7 @@ mod tests {
     #[test]
     fn who_watches_no_more_hears_no_more() {
         let mut watches = watching(&bob(), 0);
-        watches.add(&bob(), SessionId(2), 'b');
+        watches.add(NOW, &bob(), SessionId(2), 'b');
         assert!(!watches.remove(&bob(), SessionId(2)));
         assert_eq!(watches.heard(NOW, &bob(), 1), Some(news(1)));
         assert!(watches.remove(&bob(), ID) && watches.is_empty());

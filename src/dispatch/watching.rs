@@ -32,7 +32,7 @@ impl Dispatch {
                 self.with_shard(key, |shard, ctx, topology| {
                     if !session.is_gone() {
                         let handle = Arc::clone(session);
-                        shard.watches.add(key, session.id(), handle);
+                        shard.watches.add(ctx.now, key, session.id(), handle);
                         shard.directory.remember_turned();
                         self.ask_watched(shard, ctx, topology);
                     }
