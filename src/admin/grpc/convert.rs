@@ -54,10 +54,11 @@ fn checked(message: &api::SendRequest) -> Result<Item<'_>, Wrong> {
     };
     let body = std::str::from_utf8(&message.body);
     let body = body.map_err(|_| bad("the body is not UTF-8".to_owned()))?;
-    let qos = match message.qos() {
-        api::Qos::AtMostOnce => Qos::AtMostOnce,
-        api::Qos::AtLeastOnce => Qos::AtLeastOnce,
-        api::Qos::Unspecified => Qos::default_for(&to),
+    let qos = match api::Qos::try_from(message.qos) {
+        Ok(api::Qos::AtMostOnce) => Qos::AtMostOnce,
+        Ok(api::Qos::AtLeastOnce) => Qos::AtLeastOnce,
+        Ok(api::Qos::Unspecified) => Qos::default_for(&to),
+        Err(_) => return Err(bad(format!("unknown `qos`: {}", message.qos))),
     };
     check_promise(&to, qos, message.notify).map_err(|why| bad(why.to_owned()))?;
     Ok(Item {
@@ -193,6 +194,7 @@ mod tests {
         let bad = (Some("o1".to_owned()), ErrorCode::BadRequest);
         assert_eq!(refused(|m| m.from = String::new()), bad);
         assert_eq!(refused(|m| m.to = None), bad);
+        assert_eq!(refused(|m| m.qos = 7), bad);
         assert_eq!(refused(|m| m.to = Some(api::Target { to: None })), bad);
         assert_eq!(refused(|m| m.body = Bytes::new()), bad);
         assert_eq!(refused(|m| m.body = Bytes::from_static(b"\xff")), bad);
