@@ -366,14 +366,15 @@ impl<H: Clone, J> Room<H, J> {
         members.map(|member| (&member.handle, &member.user))
     }
 
-    /// Does what can be done for those that are not live, and returns what is to be fetched for them.
+    /// Does what can be done for those that are not live, or for `one` of them, and returns what is to be
+    /// fetched for them.
     ///
-    /// `live` is where the node is in the stream, if it is subscribed; `has_room` says whether a session
+    /// `live` is where the node is in the stream; `has_room` says whether a session
     /// takes more at the moment. `let_in` gives a `join` its outcome for this room, if there is one, and
     /// says whether the whole of it is answered.
     pub fn advance(
         &mut self,
-        live: Option<Position>,
+        (live, one): (Position, Option<SessionId>),
         has_room: impl Fn(&H) -> bool,
         let_in: impl Fn(&J, Option<Joined>) -> bool,
     ) -> Vec<Fetch> {
@@ -385,13 +386,13 @@ impl<H: Clone, J> Room<H, J> {
             fetches,
             ..
         } = self;
-        waiting.retain(|id| {
+        let mut advance = |id: &SessionId| {
             let Some(member) = members.get_mut(id) else {
                 return false;
             };
-            let (Some(live), true) = (live, telling.knows(&member.user)) else {
+            if !telling.knows(&member.user) {
                 return true;
-            };
+            }
             let mut fetch = |from| {
                 *fetches += 1;
                 let (session, number) = (*id, *fetches);
@@ -435,7 +436,14 @@ impl<H: Clone, J> Room<H, J> {
                 waits => waits,
             };
             !matches!(member.stage, Stage::Live { .. })
-        });
+        };
+        match one {
+            Some(id) if waiting.contains(&id) && !advance(&id) => {
+                waiting.swap_remove(&id);
+            }
+            Some(_) => {}
+            None => waiting.retain(|id| advance(id)),
+        }
         to_fetch
     }
 

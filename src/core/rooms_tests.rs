@@ -67,7 +67,9 @@ fn join(rooms: &mut TestRooms, number: u64, name: &str, since: Option<Resume>) -
 
 fn advance(rooms: &mut TestRooms, live: Option<Position>) -> Vec<Fetch> {
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.advance(live, |_| true, Ticket::let_in)
+    live.map_or_else(Vec::new, |live| {
+        room.advance((live, None), |_| true, Ticket::let_in)
+    })
 }
 
 fn fetch(number: u64, from: Resume) -> Fetch {
@@ -223,8 +225,26 @@ fn a_slow_reader_gets_no_more_history_until_it_has_read() {
     advance(&mut rooms, Some(at(9)));
     fetched(&mut rooms, 1, (at(5), false), at(9));
     let room = rooms.get_mut(&lobby()).unwrap();
-    assert_eq!(room.advance(Some(at(9)), |_| false, Ticket::let_in), []);
-    assert_eq!(room.advance(Some(at(9)), |_| true, Ticket::let_in).len(), 1);
+    assert_eq!(room.advance((at(9), None), |_| false, Ticket::let_in), []);
+    assert_eq!(
+        room.advance((at(9), None), |_| true, Ticket::let_in).len(),
+        1
+    );
+}
+
+#[test]
+fn one_can_be_let_in_without_a_look_at_the_others() {
+    let mut rooms = rooms();
+    let tickets = [1, 2].map(|number| join(&mut rooms, number, "a", None).1);
+    let room = rooms.get_mut(&lobby()).unwrap();
+    let second = Some(SessionId(2));
+    room.advance((at(1), second), |_| true, Ticket::let_in);
+    assert_eq!(tickets[0].outcome.get(), None);
+    assert_eq!(tickets[1].outcome.get(), Some((at(1), None)));
+    room.advance((at(1), second), |_| true, Ticket::let_in);
+    assert_eq!(tickets[0].outcome.get(), None, "it still waits");
+    room.advance((at(1), None), |_| true, Ticket::let_in);
+    assert_eq!(tickets[0].outcome.get(), Some((at(1), None)));
 }
 
 #[test]
@@ -234,7 +254,7 @@ fn a_join_waits_until_another_owner_knows_the_user() {
     let ticket = Ticket::default();
     rooms.join(&lobby(), member, None, ticket.clone());
     let room = rooms.get_mut(&lobby()).unwrap();
-    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    room.advance((at(1), None), |_| true, Ticket::let_in);
     assert_eq!(ticket.outcome.get(), None, "nobody knows the owner");
     room.aim(&holders(&["n1", "n2"]), |_, _| true);
     let updates = room.updates();
@@ -243,10 +263,10 @@ fn a_join_waits_until_another_owner_knows_the_user() {
     assert!(updates.iter().all(|u| u.whole && u.users == [user("a")]));
     assert_eq!(room.standing(&user("a")), Standing::Came);
     room.update_answered(&node("n2"), updates[1].number, Outcome::Done);
-    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    room.advance((at(1), None), |_| true, Ticket::let_in);
     assert_eq!(ticket.outcome.get(), None);
     room.update_answered(&node("n1"), updates[0].number, Outcome::Done);
-    room.advance(Some(at(1)), |_| true, Ticket::let_in);
+    room.advance((at(1), None), |_| true, Ticket::let_in);
     assert_eq!(ticket.outcome.get(), Some((at(1), None)));
     assert_eq!(room.standing(&user("a")), Standing::There);
     assert!(room.is_settled());

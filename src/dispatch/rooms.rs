@@ -93,7 +93,8 @@ impl Dispatch {
             if !was_there {
                 self.count_here(shard, ctx, topology, room, session.user());
             }
-            self.settle_room(shard, ctx, topology, room);
+            // The others wait for something else, and there may be many.
+            self.settle_members(shard, ctx, topology, (room, Some(session.id())));
         });
     }
 
@@ -179,16 +180,28 @@ impl Dispatch {
         topology: &Topology,
         room: &RoomName,
     ) {
+        self.settle_members(shard, ctx, topology, (room, None));
+    }
+
+    /// As [`Self::settle_room`], but of those that wait lets in all or one.
+    fn settle_members(
+        &self,
+        shard: &mut Shard,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        (room, one): (&RoomName, Option<SessionId>),
+    ) {
         self.tell_holders(shard, topology, room);
         let key = StreamKey::Room(room.clone());
         let mut progress = true;
-        while std::mem::take(&mut progress) {
-            let live = shard.directory.live_position(&key);
+        // Before the node is subscribed nobody can be let in.
+        while let (true, Some(live)) = (progress, shard.directory.live_position(&key)) {
+            progress = false;
             let has_room = |session: &Arc<Session>| session.outbox().bytes() < FEED_BYTES;
             let Some(known) = shard.rooms.get_mut(room) else {
                 return;
             };
-            for fetch in known.advance(live, has_room, Ticket::let_in) {
+            for fetch in known.advance((live, one), has_room, Ticket::let_in) {
                 progress |= self.fetch(shard, ctx, topology, &key, fetch);
             }
         }
