@@ -26,6 +26,8 @@ pub struct Rosters {
     leaving: VecDeque<(Duration, RoomName, UserId)>,
     /// Rooms in which more or fewer are there than before, without a [`Change`] that says so.
     recounted: Set<RoomName>,
+    /// Rooms with [`Roster::unheld_since`].
+    unheld: Set<RoomName>,
 }
 
 #[derive(Debug, Default)]
@@ -210,15 +212,21 @@ impl Rosters {
                 roster.unheld_since = None;
             } else {
                 roster.unheld_since.get_or_insert(now);
+                self.unheld.insert(room.clone());
             }
         }
     }
 
     /// Time has passed. Returns who has left, for certain.
     pub fn expire(&mut self, now: Duration) -> Vec<Change> {
-        self.by_room.retain(|_, roster| {
-            let since = roster.unheld_since;
-            since.is_none_or(|since| now < since + FORGET_AFTER)
+        let Self { by_room, .. } = self;
+        self.unheld.retain(|room| {
+            let since = by_room.get(room).and_then(|roster| roster.unheld_since);
+            let waits = since.is_some_and(|since| now < since + FORGET_AFTER);
+            if since.is_some() && !waits {
+                by_room.swap_remove(room);
+            }
+            waits
         });
         let mut left = Vec::new();
         while self.leaving.front().is_some_and(|(at, ..)| *at <= now)

@@ -164,10 +164,17 @@ fn a_room_that_is_not_held_for_a_moment_is_not_forgotten() {
     rosters.hold(NOW + FORGET_AFTER / 2, |_| true);
     rosters.expire(NOW + FORGET_AFTER * 2);
     assert_eq!(there(&rosters), ["a"]);
+    assert!(rosters.unheld.is_empty(), "nothing is looked at");
     rosters.hold(NOW, |_| false);
     rosters.hold(NOW + FORGET_AFTER / 2, |_| false);
     rosters.expire(NOW + FORGET_AFTER);
-    assert!(rosters.is_empty());
+    assert!(rosters.is_empty() && rosters.unheld.is_empty());
+    // One in which nobody is any more, before it was forgotten.
+    told(&mut rosters, "n1", &[("a", Standing::There)]);
+    rosters.hold(NOW, |_| false);
+    told(&mut rosters, "n1", &[("a", Standing::Left)]);
+    rosters.expire(NOW);
+    assert!(rosters.unheld.is_empty());
 }
 
 /// Whether it is to be told, without a change, how many are there.
