@@ -118,14 +118,23 @@ impl Dispatch {
         self.join_rooms_but(session, join, &[]);
     }
 
-    /// As [`Self::join_rooms`], without those of its rooms that are refused, each in its place; at
-    /// least one is not.
+    /// As [`Self::join_rooms`], without those of its rooms that are refused, each in its place.
     pub fn join_rooms_but(
         &self,
         session: &Arc<Session>,
         join: Join<'_>,
         refused: &[Option<ErrorCode>],
     ) {
+        if !join.single && !refused.is_empty() && refused.iter().all(Option::is_some) {
+            // There is nothing to wait for.
+            let outcomes = join.rooms.iter().zip(refused);
+            let outcomes = outcomes.filter_map(|(join, code)| Some((&join.room, Err((*code)?))));
+            session.tell(&Reply::JoinedAll {
+                id: &join.id,
+                rooms: &outcomes.collect::<Vec<_>>(),
+            });
+            return;
+        }
         let answer = JoinAnswer::Client {
             id: Box::from(&*join.id),
             single: join.single,

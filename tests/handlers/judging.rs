@@ -163,9 +163,12 @@ fn a_room_that_the_handler_refuses_is_not_joined() {
     );
     assert!(receipt["rooms"][1]["offset"].is_u64(), "{receipt}");
     alice.send_json(&json!({"type": "join", "id": "3", "rooms": [{"room": "staff"}]}));
+    let receipt = alice.reply_to("3", PATIENCE);
+    assert_eq!(receipt["status"], "joined", "{receipt}");
+    assert_eq!(receipt["rooms"].as_array().map(Vec::len), Some(1));
     assert_eq!(
-        alice.reply_to("3", PATIENCE)["error"]["code"],
-        "not_allowed"
+        receipt["rooms"][0]["error"]["code"], "not_allowed",
+        "a list has an outcome for each room, also if all are refused: {receipt}"
     );
     for (id, room) in [("s", "staff"), ("l", "lobby")] {
         boss.send_json(&say(&json!({"room": room}), id, "hello"));

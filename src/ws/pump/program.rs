@@ -166,9 +166,7 @@ where
         if refusals.iter().all(Option::is_none) {
             return Some(Request::Join(join));
         }
-        if let (Some(Some(refusal)), true) =
-            (refusals.first(), refusals.iter().all(Option::is_some))
-        {
+        if let (Some(Some(refusal)), true) = (refusals.first(), join.single) {
             self.session.tell(&Reply::Failed {
                 id: &join.id,
                 code: refusal.code,
