@@ -76,6 +76,23 @@ fn a_rewritten_message_goes_where_the_handler_says_under_its_id() {
 }
 
 #[test]
+fn a_message_that_a_handler_makes_too_large_fails() {
+    let (ring, ..) = Script::start(1);
+    let (mut alice, mut bob) = (ring.client("alice"), ring.client("bob"));
+    // With its quotes it is one byte over the limit, and then as large as is allowed.
+    for (id, length) in [("1", 65_535), ("2", 65_534)] {
+        alice.send_json(&say(&json!({"user": "bob"}), id, &format!("long {length}")));
+    }
+    let error = &alice.reply_to("1", PATIENCE)["error"];
+    assert_eq!(
+        (&error["code"], &error["retry"]),
+        (&json!("too_large"), &json!(false))
+    );
+    assert_eq!(alice.reply_to("2", PATIENCE)["status"], "accepted");
+    assert_eq!(bob.expect("message")["id"], "2");
+}
+
+#[test]
 fn a_handler_may_send_to_everyone_what_its_clients_may_not() {
     let (ring, ..) = Script::start(3);
     let mut all: Vec<_> = (0..3)

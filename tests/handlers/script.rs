@@ -105,6 +105,9 @@ impl Handler for Script {
                 session.send(&host, format!("{joined:?}"))
             }
             "leave" => session.send(&host, session.leave(&room(rest)).to_string()),
+            "long" => {
+                return Verdict::rewrite(&user("bob"), "x".repeat(rest.parse().unwrap()));
+            }
             "close" => session.close_with(rest.parse().unwrap(), "as you wish"),
             "panic" => panic!("{rest}"),
             "wait" => {

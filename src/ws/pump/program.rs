@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Pump;
 use crate::core::protocol::{Encoding, Join, Receipt, Reply, Request, Send};
-use crate::error::CloseCode;
+use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{
     Connection, Handler, Incoming, Message, Program, RawSession, Session, SessionError, Verdict,
 };
@@ -130,6 +130,14 @@ where
         let message = handler.on_message(session, Incoming::of(&send));
         match self.call("on_message", message).await? {
             Verdict::Pass => return Some(Request::Send(send)),
+            Verdict::Rewrite { body, .. } if body.as_str().len() > self.message_bytes_max() => {
+                let code = ErrorCode::TooLarge;
+                self.session.tell(&Reply::Failed {
+                    id: &send.id,
+                    code,
+                    message: code.message(),
+                });
+            }
             Verdict::Rewrite { to, body } => {
                 let body = body.as_str();
                 let send = Send { to, body, ..send };
@@ -150,6 +158,10 @@ where
             }
         }
         None
+    }
+
+    fn message_bytes_max(&self) -> usize {
+        self.server.config.limits.message_bytes_max
     }
 
     async fn judge_join<'r>(
