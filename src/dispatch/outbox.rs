@@ -104,19 +104,33 @@ impl Outbox {
     }
 
     /// As [`Self::finish`], with any code.
+    ///
+    /// What waits for a welcome that has not come is dropped.
     pub fn finish_as(&self, code: u16, reason: &str) -> bool {
         let mut inner = self.lock();
         let first = !inner.closing;
-        inner.held = false;
+        inner.forgo();
         inner.close(Some(code), reason);
         inner.wake();
         first
     }
 
+    /// As [`Self::finish`], with `last` before the Close frame.
+    pub fn refuse(&self, last: Option<Bytes>, code: CloseCode, reason: &str) {
+        let mut inner = self.lock();
+        inner.forgo();
+        if let Some(last) = last.filter(|_| !inner.closing) {
+            inner.bytes += last.len();
+            inner.frames.push_back(last);
+        }
+        inner.close(Some(code.number()), reason);
+        inner.wake();
+    }
+
     /// Answers the client's Close frame with its own code, unless one is queued already.
     pub fn answer_close(&self, code: Option<u16>) {
         let mut inner = self.lock();
-        inner.held = false;
+        inner.forgo();
         inner.close(code, "");
     }
 
@@ -124,6 +138,12 @@ impl Outbox {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// Whether nothing is written yet: the session was neither let in nor sent away.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.lock().held
     }
 
     /// Whether a Close frame is queued or written.
@@ -187,6 +207,15 @@ impl Inner {
         }
     }
 
+    /// It is opened without a welcome: nothing that waits for that is written.
+    fn forgo(&mut self) {
+        if self.held {
+            self.held = false;
+            self.frames.clear();
+            self.bytes = 0;
+        }
+    }
+
     fn close(&mut self, code: Option<u16>, reason: &str) {
         if !self.closing {
             self.closing = true;
@@ -223,6 +252,32 @@ mod tests {
         assert_eq!(take(&outbox).0, Poll::Pending);
         outbox.open(Some(Bytes::from("welcome")));
         assert_eq!(take(&outbox).1, ["welcome", "message"]);
+    }
+
+    #[test]
+    fn who_is_sent_away_before_the_welcome_gets_nothing_that_waits_for_it() {
+        let outbox = Outbox::new();
+        outbox.push(Bytes::from("message"), 100);
+        assert!(outbox.is_held());
+        outbox.refuse(
+            Some(Bytes::from("error")),
+            CloseCode::TooManySessions,
+            "full",
+        );
+        assert!(!outbox.is_held() && outbox.is_closing());
+        let frames = take(&outbox).1;
+        assert_eq!((&frames[0][..], frames.len()), (&b"error"[..], 2));
+        let outbox = Outbox::new();
+        outbox.push(Bytes::from("message"), 100);
+        assert!(outbox.finish(CloseCode::Replaced, "replaced"));
+        outbox.refuse(Some(Bytes::from("error")), CloseCode::TooManySessions, "");
+        assert_eq!(take(&outbox).1.len(), 1, "the Close frame of the first");
+        // One that was welcomed has the rest first.
+        let outbox = Outbox::new();
+        outbox.open(Some(Bytes::from("welcome")));
+        outbox.push(Bytes::from("message"), 100);
+        outbox.refuse(None, CloseCode::TooManySessions, "full");
+        assert_eq!(take(&outbox).1[..2], ["welcome", "message"]);
     }
 
     #[test]

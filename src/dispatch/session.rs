@@ -360,6 +360,13 @@ impl Session {
         self.outbox.finish(code, "disconnected by a backend")
     }
 
+    /// Ends it because the program wants that; says whether it was not ending already.
+    pub(crate) fn close_as(&self, code: u16, reason: &str) -> bool {
+        // As above.
+        self.welcomed.store(true, Ordering::Release);
+        self.outbox.finish_as(code, reason)
+    }
+
     /// Ends it because a newer session of its user takes its place.
     pub(super) fn replace(&self) {
         // As above.
@@ -370,11 +377,11 @@ impl Session {
 
     /// Sends it away because of `code`, with an `error` before the Close frame.
     pub fn refuse(&self, code: ErrorCode, message: &str, close: CloseCode) {
-        if !self.welcomed.swap(true, Ordering::AcqRel) {
-            self.outbox.open(None);
-        }
-        self.tell(&Reply::Error { code, message });
-        self.outbox.finish(close, message);
+        // As above.
+        self.welcomed.store(true, Ordering::Release);
+        let encoding = self.encoding();
+        let error = encoding.map(|encoding| Reply::Error { code, message }.frame(encoding));
+        self.outbox.refuse(error, close, message);
     }
 }
 

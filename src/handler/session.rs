@@ -126,7 +126,7 @@ impl Connection {
     }
 
     fn close_as(&self, code: u16, reason: &str) -> bool {
-        let first = self.0.session.outbox().finish_as(code, reason);
+        let first = self.0.session.close_as(code, reason);
         if first {
             self.0.closed.store(true, Ordering::Relaxed);
         }

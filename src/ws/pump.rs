@@ -47,14 +47,10 @@ pub(super) async fn run<S>(
 {
     let mut pump = Pump::new(server, session, socket);
     pump.connection = program::connection(server, session, remote);
-    // What handlers need is boxed: a session without one should not carry it along.
-    if pump.connection.is_some() {
-        Box::pin(pump.tell_open()).await;
-    }
-    let end = pump.serve(&already_read).await;
+    let end = pump.serve(already_read).await;
     tracing::debug!(?end, "session ended");
     pump.end(end).await;
-    if pump.connection.is_some() {
+    if pump.opened && pump.connection.is_some() {
         Box::pin(pump.tell_close()).await;
     }
 }
@@ -67,6 +63,8 @@ struct Pump<'a, S> {
     session: &'a Arc<Session>,
     socket: S,
     decoder: Decoder,
+    /// The session was let in, and is read. What comes before waits.
+    opened: bool,
     /// Taken from the outbox and not yet written as a whole.
     writing: VecDeque<Bytes>,
     /// The Close frame is in `writing` or written.
@@ -95,6 +93,8 @@ enum End {
 }
 
 enum Step {
+    /// The session was let in, or is sent away.
+    Opened,
     Events(Vec<Event>),
     Violation(Vec<Event>, Violation),
     Deadline,
@@ -111,6 +111,7 @@ where
             session,
             socket,
             decoder: Decoder::new(),
+            opened: false,
             writing: VecDeque::new(),
             last_taken: false,
             broken: false,
@@ -122,17 +123,12 @@ where
         }
     }
 
-    async fn serve(&mut self, already_read: &[u8]) -> End {
-        if !already_read.is_empty() {
-            let mut first = already_read.to_vec();
-            if let Some(end) = self.take_bytes(&mut first).await {
-                return end;
-            }
-        }
+    async fn serve(&mut self, mut already_read: Bytes) -> End {
         let mut timer = pin!(sleep_until(self.heartbeat.deadline()));
         loop {
             let step = poll_fn(|cx| self.poll_step(cx, timer.as_mut())).await;
             let end = match step {
+                Step::Opened => self.open(std::mem::take(&mut already_read)).await,
                 Step::Events(events) => self.take_events(events).await,
                 Step::Violation(events, violation) => {
                     let end = self.take_events(events).await;
@@ -152,8 +148,30 @@ where
         }
     }
 
+    /// Begins with a session that was let in. What handlers need is boxed: a session without one should
+    /// not carry it along.
+    async fn open(&mut self, already_read: Bytes) -> Option<End> {
+        if self.session.outbox().is_closing() {
+            // It was not let in: the handler never hears of it.
+            self.connection = None;
+        } else if self.connection.is_some() {
+            Box::pin(self.tell_open()).await;
+        }
+        if already_read.is_empty() {
+            return None;
+        }
+        let mut first = already_read.to_vec();
+        Box::pin(self.take_bytes(&mut first)).await
+    }
+
     fn poll_step(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Step> {
         let (closing, queued) = self.session.outbox().poll_state(cx);
+        if !self.opened {
+            self.opened = !self.session.outbox().is_held();
+            if self.opened {
+                return Poll::Ready(Step::Opened);
+            }
+        }
         if closing && self.close_by.is_none() {
             let close_by = Instant::now() + CLOSE_WRITE_TIMEOUT;
             self.close_by = Some(close_by);
@@ -181,7 +199,7 @@ where
         // What has just been written does not count: nothing would wake this up to read.
         let full = waits
             || queued > BACKPRESSURE_BYTES && self.session.outbox().bytes() > BACKPRESSURE_BYTES;
-        if !full && !self.last_taken {
+        if self.opened && !full && !self.last_taken {
             match self.poll_read(cx) {
                 Poll::Ready(Ok(step)) => return Poll::Ready(step),
                 Poll::Ready(Err(_)) => return Poll::Ready(Step::End(End::Gone)),
@@ -261,7 +279,7 @@ where
                 self.break_off(violation);
                 end
             }
-            Step::Deadline | Step::End(_) => None,
+            Step::Opened | Step::Deadline | Step::End(_) => None,
         }
     }
 
@@ -292,7 +310,6 @@ where
     fn break_off(&mut self, violation: Violation) {
         self.broken = true;
         self.server.dispatch.counters().protocol_errors.add();
-        self.session.outbox().open(None);
         self.session
             .outbox()
             .finish(violation.code, violation.reason);

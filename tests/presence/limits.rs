@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Client, Cluster, PATIENCE, Signal, wait_until};
 
@@ -119,6 +119,42 @@ fn a_change_of_owner_closes_nobody() {
     }
     let mut third = Client::connect(&url).expect("101");
     assert_eq!(third.read_to_close(PATIENCE).1, Some(4509));
+}
+
+#[test]
+fn who_is_not_let_in_yet_does_nothing_and_what_it_has_sent_waits() {
+    let mut cluster = Cluster::of(2, &["--max-sessions-per-user", "1"]);
+    let (full, free) = (cluster.user_of(0, "full"), cluster.user_of(0, "free"));
+    let mut first = Client::welcomed(&cluster.nodes[0].url(&full)).0;
+    let mut bob = Client::welcomed(&cluster.nodes[1].url(&cluster.user_of(1, "bob"))).0;
+    let room = cluster.user_of(1, "room");
+    bob.send_json(&json!({"type":"join","id":"k","room":room}));
+    assert_eq!(bob.reply_to("k", PATIENCE)["status"], "joined");
+    // Their owner does not answer for a while.
+    cluster.nodes[0].signal(Signal::Stop);
+    let mut guests = [&full, &free].map(|user| {
+        let url = format!("{}&redirect=never", cluster.nodes[1].url(user));
+        let mut guest = Client::connect(&url).expect("101");
+        let join = json!({"type":"join","id":"j","room":room});
+        let send = json!({"type":"send","id":"m","to":{"room":room},"body":1,"qos":0});
+        guest.send_json(&join);
+        guest.send_json(&send);
+        guest
+    });
+    bob.assert_quiet_and_alive();
+    bob.assert_quiet_and_alive();
+    cluster.nodes[0].signal(Signal::Continue);
+    let (texts, code) = guests[0].read_to_close(PATIENCE);
+    assert_eq!(code, Some(4509), "{texts:?}");
+    assert_eq!(texts.len(), 1, "an error: {texts:?}");
+    guests[1].expect("welcome");
+    assert_eq!(guests[1].reply_to("j", PATIENCE)["status"], "joined");
+    assert_eq!(guests[1].reply_to("m", PATIENCE)["status"], "sent");
+    // All that is heard there is of the one that was let in.
+    assert_eq!(bob.expect("joined")["user"], free.as_str());
+    assert_eq!(bob.expect("message")["from"], free.as_str());
+    bob.assert_quiet_and_alive();
+    first.assert_quiet_and_alive();
 }
 
 /// A client that is told to move does so at once, and lets go of its old session only then.
