@@ -195,8 +195,9 @@ impl Session {
         self.gone.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_gone(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+    /// Says whether it had not ended before.
+    pub(super) fn set_gone(&self) -> bool {
+        !self.gone.swap(true, Ordering::Relaxed)
     }
 
     /// Under the lock of its shard, as all that is told of it before its end.

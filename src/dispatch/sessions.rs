@@ -142,10 +142,12 @@ impl Dispatch {
         }
     }
 
-    /// The session has ended.
+    /// The session has ended. To say so again changes nothing.
     pub fn close(&self, session: &Session) {
+        if !session.set_gone() {
+            return;
+        }
         self.counters.sessions_closed.add();
-        session.set_gone();
         self.leave_all(session);
         let inbox = session.inbox();
         self.with_shard(inbox, |shard, _, topology| {

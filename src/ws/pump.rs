@@ -50,6 +50,9 @@ pub(super) async fn run<S>(
     let end = pump.serve(already_read).await;
     tracing::debug!(?end, "session ended");
     pump.end(end).await;
+    // Others know before the handler does, which may take its time.
+    session.outbox().answer_close(None);
+    server.dispatch.close(session);
     if pump.opened && pump.connection.is_some() {
         Box::pin(pump.tell_close()).await;
     }

@@ -72,6 +72,32 @@ fn a_client_that_goes_while_its_handler_works_is_missed_when_that_is_done() {
 }
 
 #[test]
+fn who_has_gone_is_gone_however_long_the_handler_takes_to_hear_of_it() {
+    let (ring, script, calls) = Script::start(1);
+    let mut bob = ring.client("bob");
+    bob.send_json(&json!({"type":"join","id":"j","room":"lobby"}));
+    assert_eq!(bob.reply_to("j", PATIENCE)["status"], "joined");
+    let mut alice = ring.client("endless-alice");
+    alice.send_json(&json!({"type":"join","id":"j","room":"lobby"}));
+    assert_eq!(alice.reply_to("j", PATIENCE)["status"], "joined");
+    calls.expect(&["open bob", "open endless-alice"]);
+    drop(alice);
+    calls.expect(&["waits endless-alice"]);
+    bob.send_json(&json!({"type":"presence","id":"p","users":["endless-alice"]}));
+    let presence = bob.reply_to("p", PATIENCE);
+    assert_eq!(presence["online"]["endless-alice"], false, "{presence}");
+    bob.send_json(&json!({"type":"presence","id":"q","room":"lobby"}));
+    assert_eq!(bob.reply_to("q", PATIENCE)["users"], json!(["bob"]));
+    let to = json!({"user": "endless-alice"});
+    bob.send_json(&json!({"type":"send","id":"m","to":to,"body":1,"qos":0}));
+    assert_eq!(bob.reply_to("m", PATIENCE)["error"]["code"], "offline");
+    assert_eq!(ring.metric(0, "sessions_closed"), 1);
+    script.gate.add_permits(1);
+    calls.expect(&["close endless-alice"]);
+    assert_eq!(ring.metric(0, "sessions_closed"), 1);
+}
+
+#[test]
 fn whoever_breaks_the_protocol_is_an_error_and_whoever_leaves_or_is_closed_is_none() {
     let (ring, _, calls) = Script::start(1);
     let mut alice = ring.client("alice");

@@ -132,6 +132,10 @@ impl Handler for Script {
     }
 
     async fn on_close(&self, session: &Session) {
+        if session.user().as_str().starts_with("endless") {
+            self.tell(session, "waits");
+            self.gate.acquire().await.unwrap().forget();
+        }
         self.tell(session, "close");
     }
 }
