@@ -251,11 +251,12 @@ impl Dispatch {
         }
     }
 
-    /// The sessions of a user whom this node owns, and guests elsewhere; `None` if it does not.
+    /// The sessions of a user whom this node owns, and guests elsewhere; `None` if it does not, or has
+    /// not heard of all of them yet.
     pub(super) fn known_sessions(&self, user: &UserId) -> Option<Vec<UserSession>> {
         let inbox = StreamKey::from(user);
         self.with_shard(&inbox, |shard, ctx, _| {
-            if !ctx.is_mine(&inbox) {
+            if !ctx.may_serve(&inbox) {
                 return None;
             }
             let (here, elsewhere) = shard.directory.all_of(&inbox);

@@ -227,19 +227,20 @@ impl Dispatch {
         may_go.collect()
     }
 
-    fn tell_presence(&self, users: &[UserId]) -> (Outcome, Answer) {
-        let topology = self.topology.load();
-        if users.iter().all(|user| topology.is_mine(user.as_str())) {
-            (Outcome::Done, Answer::Online(self.online(users)))
-        } else {
-            (Outcome::NotOwner, Answer::None)
-        }
+    pub(super) fn tell_presence(&self, users: &[UserId]) -> (Outcome, Answer) {
+        (self.online(users)).map_or((Outcome::NotOwner, Answer::None), |online| {
+            (Outcome::Done, Answer::Online(online))
+        })
     }
 
-    fn online(&self, users: &[UserId]) -> Vec<bool> {
+    /// Who of these is online; `None` if this node does not own them all, or has not heard of all
+    /// their sessions yet.
+    fn online(&self, users: &[UserId]) -> Option<Vec<bool>> {
         let online = users.iter().map(|user| {
             let inbox = StreamKey::from(user);
-            self.shard(&inbox).directory.is_online(&inbox)
+            self.with_shard(&inbox, |shard, ctx, _| {
+                (ctx.may_serve(&inbox)).then(|| shard.directory.is_online(&inbox))
+            })
         });
         online.collect()
     }
@@ -260,7 +261,7 @@ impl Dispatch {
         let gather = Arc::new(Gather::new(session, Box::from(id), users, by_owner.len()));
         for (owner, users) in by_owner {
             let Some(owner) = owner else {
-                gather.answered(&users, Some(&self.online(&users)));
+                gather.answered(&users, self.online(&users).as_deref());
                 continue;
             };
             let origin = Origin::Presence {
