@@ -40,6 +40,8 @@ counters! {
     messages_out,
     /// Messages sent to another node.
     forwarded,
+    /// Batches of kept messages sent to another node, for a guest or all members of a room there.
+    deliveries,
     /// Messages that arrived from another node although a third one owns the user.
     strays,
     /// Times that the members of a room were told who has come or gone.

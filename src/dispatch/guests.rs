@@ -295,6 +295,7 @@ impl Dispatch {
             link.push(Request::Deliver(delivery), Some(origin), deadline)
                 .is_ok()
         });
+        self.counters.deliveries.add_many(progress.in_flight.into());
         progress.in_flight
     }
 

@@ -190,6 +190,36 @@ fn a_rooms_count_is_right_after_its_owner_has_died() {
 }
 
 #[test]
+fn a_pulled_plug_shows_within_the_heartbeat_time() {
+    let args = [
+        "--heartbeat-interval",
+        "500ms",
+        "--heartbeat-timeout",
+        "500ms",
+    ];
+    let cluster = Cluster::of(2, &args);
+    let (user, room) = (cluster.user_of(0, "user"), cluster.user_of(1, "room"));
+    let mut silent = session(&cluster, 0, &user);
+    silent.send_json(&json!({"type":"join","id":"j","room":room}));
+    assert_eq!(silent.reply_to("j", PATIENCE)["status"], "joined");
+    let mut watcher = session(&cluster, 1, "watcher");
+    let requests = [json!({"users":[user]}), json!({"room":room})];
+    for (id, mut request) in ["p", "q"].into_iter().zip(requests) {
+        request["type"] = json!("presence");
+        request["id"] = json!(id);
+        request["subscribe"] = json!(true);
+        ask(&mut watcher, &request);
+    }
+    // From now on it is not read, so it answers no ping. Its connection is not closed.
+    let gone = watcher.find(PATIENCE, |m| {
+        m["type"] == "presence_change" && m["room"] == *room
+    });
+    assert_eq!(gone.expect("a change")["count"], 0);
+    hears(&mut watcher, &user, false);
+    drop(silent);
+}
+
+#[test]
 fn no_more_is_watched_than_is_allowed() {
     let cluster = Cluster::of(1, &[]);
     let mut watcher = session(&cluster, 0, "watcher");

@@ -36,6 +36,34 @@ fn what_is_too_old_goes_and_who_comes_back_is_told_so() {
 }
 
 #[test]
+fn a_room_in_which_nobody_is_costs_nothing_once_its_history_has_gone() {
+    let args = "--room-age 1s --request-timeout 1s --dedupe-window 2s";
+    let args: Vec<_> = args.split(' ').collect();
+    let cluster = Cluster::of(2, &args);
+    let mut sender = session_at(&cluster, 0, "eve");
+    let rooms: Vec<_> = (0..20).map(|number| format!("room{number}")).collect();
+    for room in &rooms {
+        join(&mut sender, room);
+        send(&mut sender, room, room);
+    }
+    let owned = || -> u64 {
+        let nodes = cluster.nodes.iter();
+        nodes
+            .map(|node| node.metric("ringpost_streams_owned"))
+            .sum()
+    };
+    assert!(owned() >= 20, "{}", owned());
+    for room in &rooms {
+        leave(&mut sender, room);
+    }
+    sender.close();
+    wait_until(Duration::from_secs(30), "nothing is left of them", || {
+        let bytes = |node: &crate::support::Node| node.metric("ringpost_inbox_bytes");
+        owned() == 0 && cluster.nodes.iter().map(bytes).sum::<u64>() == 0
+    });
+}
+
+#[test]
 fn a_room_is_never_full_however_little_it_keeps() {
     let cluster = Cluster::of(
         3,

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::support::client::outcome;
 use crate::support::{Client, Cluster, Position};
 use crate::{
-    ask, assert_no_message, beginning, expect_messages, join, leave, present, send, session_at,
+    ask, assert_no_message, beginning, expect_messages, join, leave, message, present, send,
+    session_at, to_room,
 };
 
 #[track_caller]
@@ -90,6 +91,44 @@ fn a_session_may_be_in_so_many_rooms() {
     join(&mut session_at(&cluster, 0, "ann"), "e");
     let refused = join_many(&mut client, &named(&["a", "b", "c", "d"]));
     assert_eq!(outcome(&refused), "too_large", "{refused}");
+}
+
+#[test]
+fn a_session_is_in_a_thousand_rooms_if_nothing_else_is_said() {
+    let cluster = Cluster::of(3, &[]);
+    let rooms: Vec<_> = (0..1000).map(|number| format!("room{number}")).collect();
+    let mut client = session_at(&cluster, 0, "ann");
+    let mut at_once = join_many(
+        &mut client,
+        &rooms
+            .iter()
+            .map(|room| json!({"room":room}))
+            .collect::<Vec<_>>(),
+    );
+    let joined = at_once["rooms"].take();
+    assert_eq!(joined.as_array().map(Vec::len), Some(1000));
+    assert!(
+        joined
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|room| room["offset"].is_u64()),
+        "{joined}"
+    );
+    let refused = ask(&mut client, json!({"type":"join","room":"one more"}));
+    assert_eq!(outcome(&refused), "not_allowed", "{refused}");
+    let mut sender = session_at(&cluster, 1, "eve");
+    for room in &rooms {
+        sender.send_json(&to_room(room, room, &json!(1)));
+    }
+    let messages = rooms.iter().map(|_| message(&mut client)["id"].clone());
+    let mut received: Vec<_> = messages
+        .filter_map(|id| id.as_str().map(str::to_owned))
+        .collect();
+    received.sort();
+    let mut sent = rooms.clone();
+    sent.sort();
+    assert_eq!(received, sent);
 }
 
 #[test]

@@ -196,3 +196,34 @@ fn a_repeat_is_recognised_wherever_it_is_sent() {
     expect_messages(&mut member, &["m1", "m3"]);
     assert_no_message(&mut member);
 }
+
+#[test]
+fn a_message_goes_once_to_each_node_with_members_however_many_they_are() {
+    let cluster = Cluster::of(3, &[]);
+    let room = cluster.user_of(0, "room");
+    let mut sender = session_at(&cluster, 0, "eve");
+    let mut members = Vec::new();
+    for (index, node) in cluster.nodes.iter().enumerate().skip(1) {
+        for number in 0..30 {
+            let mut member = session_at(&cluster, index, &format!("{}-{number}", node.id));
+            join(&mut member, &room);
+            members.push(member);
+        }
+    }
+    let count = |name: &str| cluster.nodes[0].metric(name);
+    let names = ["ringpost_deliveries_total", "ringpost_forwarded_total"];
+    for (qos, name) in [1, 0].into_iter().zip(names) {
+        let before = count(name);
+        for round in 0..10 {
+            let id = format!("{qos}-{round}");
+            let mut message = to_room(&room, &id, &json!(1));
+            message["qos"] = json!(qos);
+            sender.send_json(&message);
+            // One after the other: none shares its way with another one.
+            for member in &mut members {
+                expect_messages(member, &[&id]);
+            }
+        }
+        assert_eq!(count(name) - before, 10 * 2, "qos {qos}");
+    }
+}
