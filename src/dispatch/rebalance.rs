@@ -66,15 +66,14 @@ impl Dispatch {
                 super::locked(&self.moving).push_back(Arc::downgrade(&session));
                 return;
             }
-            let after_ms = rand::random_range(0..=MOVE_SPREAD_MS);
-            self.tell_to_move(&session, Reason::Moved, after_ms);
+            self.tell_to_move(&session, Reason::Moved, MOVE_SPREAD_MS);
         }
     }
 
     /// Tells a guest to go to its user's owner, once that has heard of it: the client may be there
     /// before its old session ends, and is not to be one too many. Does nothing for a session that is
     /// at home, or whose owner cannot be reached.
-    fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, after_ms: u64) -> bool {
+    fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, within_ms: u64) -> bool {
         let inbox = session.inbox();
         self.with_shard(inbox, |shard, _, topology| {
             let Some(owner) = topology.owner_elsewhere(inbox.as_str()) else {
@@ -85,7 +84,8 @@ impl Dispatch {
             }
             let leaving = Leaving {
                 reason,
-                after_ms,
+                after_ms: rand::random_range(0..=within_ms),
+                within_ms,
                 told: false,
             };
             let registration = shard.directory.leaves(inbox, session.id(), leaving);
@@ -139,8 +139,7 @@ impl Dispatch {
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
         for session in &sessions {
             if session.may_move() {
-                let after_ms = rand::random_range(0..=spread_ms);
-                if !self.tell_to_move(session, Reason::Drain, after_ms) {
+                if !self.tell_to_move(session, Reason::Drain, spread_ms) {
                     session
                         .outbox()
                         .finish(CloseCode::Restart, "the node stops");

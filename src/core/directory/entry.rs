@@ -39,11 +39,13 @@ pub struct Leaving {
     pub reason: Reason,
     /// When, in milliseconds from when it is told.
     pub after_ms: u64,
+    /// The latest that any session is told, of those that leave with it.
+    pub within_ms: u64,
     /// It was told.
     pub told: bool,
 }
 
-/// What a client that is told to move has for that, behind its `after_ms`. A guess at a slow handshake
+/// What a client that is told to move has for that, behind [`Leaving::within_ms`]. A guess at a slow handshake
 /// and another try.
 const MOVE_TIME_MS: u64 = 10_000;
 
@@ -51,7 +53,7 @@ impl Leaving {
     /// For how long it does not count.
     #[must_use]
     pub fn time_ms(&self) -> u64 {
-        self.after_ms + MOVE_TIME_MS
+        self.within_ms + MOVE_TIME_MS
     }
 }
 
