@@ -8,6 +8,7 @@ use crate::core::peer::Answer;
 use crate::core::ring::Seed;
 use crate::core::stream::{LogLimits, Resume};
 use crate::core::view::{Member, MemberState};
+use crate::id::SessionId;
 
 const LIMITS: LogLimits = LogLimits {
     entries_max: 100,
