@@ -423,6 +423,23 @@ impl<H: Clone, J> Room<H, J> {
         to_fetch
     }
 
+    /// The node is in another epoch of the stream than before, when it was at `from`. A member that is
+    /// further than that goes on from where it is: nobody here can say what its position means there.
+    pub fn node_moved(&mut self, from: Position) {
+        for (id, member) in &mut self.members {
+            let Stage::Live { after } = &mut member.stage else {
+                continue;
+            };
+            let Some(at) = after.take() else {
+                continue;
+            };
+            if at.epoch != from.epoch || at.offset > from.offset {
+                member.stage = Stage::CatchingUp { at, asked: None };
+                self.waiting.insert(*id);
+            }
+        }
+    }
+
     /// What a member has missed could not be had: it is asked for again.
     pub fn not_fetched(&mut self, id: SessionId, number: u64) {
         match self.members.get_mut(&id).map(|member| &mut member.stage) {

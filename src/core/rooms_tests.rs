@@ -233,6 +233,26 @@ fn a_slow_reader_gets_no_more_history_until_it_has_read() {
 }
 
 #[test]
+fn who_is_ahead_of_its_node_when_the_epoch_changes_goes_on_from_where_it_is() {
+    let mut rooms = rooms();
+    join(&mut rooms, 1, "a", Some(Resume::At(at(2))));
+    join(&mut rooms, 2, "b", None);
+    advance(&mut rooms, Some(at(7)));
+    fetched(&mut rooms, 1, (at(9), false), at(7));
+    assert_eq!(wanting(&rooms, 8), "2", "the first has it already");
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.node_moved(at(7));
+    assert_eq!(wanting(&rooms, 8), "2");
+    let next = [fetch(2, Resume::At(at(9)))];
+    assert_eq!(advance(&mut rooms, Some(at(7))), next);
+    // One that is not ahead takes what comes.
+    fetched(&mut rooms, 2, (at(9), true), at(7));
+    let room = rooms.get_mut(&lobby()).unwrap();
+    room.node_moved(at(9));
+    assert_eq!(wanting(&rooms, 8), "12");
+}
+
+#[test]
 fn one_can_be_let_in_without_a_look_at_the_others() {
     let mut rooms = rooms();
     let tickets = [1, 2].map(|number| join(&mut rooms, number, "a", None).1);

@@ -223,7 +223,10 @@ impl Dispatch {
     ) {
         let (mut failed, mut gap) = (!self.give_places(shard, ctx, topology, key), false);
         let Shard {
-            directory, streams, ..
+            directory,
+            streams,
+            rooms,
+            ..
         } = &mut *shard;
         for local in directory.locals_mut(key) {
             let (Home::Here, None, Some(resume)) = (&local.home, &local.feed, local.resume) else {
@@ -236,6 +239,7 @@ impl Dispatch {
                 Subscription::From(resumed) => {
                     let log = streams.shown(key).map(|(log, _)| log);
                     local.feed = Some(Feed::new(&resumed, log));
+                    members_moved(rooms, key, resume, resumed.position);
                     gap |= self.let_in(local, resumed.position, resumed.recovered);
                 }
                 Subscription::Busy | Subscription::NotOwner => failed = true,
@@ -320,6 +324,23 @@ impl Frames {
             self.offset = offset;
         }
         &mut self.encoded
+    }
+}
+
+/// The members of a room at this node go on at another position than that where they were.
+pub(super) fn members_moved(
+    rooms: &mut LocalRooms,
+    key: &StreamKey,
+    before: Resume,
+    now: Position,
+) {
+    if let (StreamKey::Room(name), Some(from)) = (key, before.position())
+        && from.epoch != now.epoch
+    {
+        if let Some(room) = rooms.get_mut(name) {
+            room.node_moved(from);
+        }
+        rooms.unsettled(name);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::feeding::{DELIVERY_BYTES, FEED_BYTES, kept};
+use super::feeding::{DELIVERY_BYTES, FEED_BYTES, kept, members_moved};
 use super::rooms::hand_entry;
 use super::sessions::too_many_sessions;
 use super::shard::Subscriber;
@@ -107,6 +107,9 @@ impl Dispatch {
                     },
                     _,
                 ) => {
+                    if let Some(before) = local.resume {
+                        members_moved(&mut shard.rooms, key, before, *position);
+                    }
                     if self.let_in(local, *position, *recovered) {
                         self.room_has_gap(&shard.rooms, key);
                     }
@@ -164,6 +167,7 @@ impl Dispatch {
             return Outcome::Busy;
         }
         local.resume = Some(Resume::At(delivery.position));
+        members_moved(&mut shard.rooms, key, Resume::At(at), delivery.position);
         let epoch = delivery.position.epoch;
         for entry in &delivery.entries {
             if at.epoch == epoch && entry.offset <= at.offset {
