@@ -4,6 +4,8 @@ use ringpost::core::handshake::query::Query;
 use ringpost::core::trust::{BadTicket, Keyring, SpentTickets, TicketKey, TokenPolicy};
 use ringpost::id::NodeId;
 
+/// Around a value, so that no word of ours is taken for it.
+const MARK: &str = "qx7";
 /// Milliseconds since the Unix epoch.
 const NOW: u64 = 1_700_000_000_000;
 
@@ -43,8 +45,6 @@ fn never_repeated(name: &str, value: &str) {
     if value.contains('&') {
         return;
     }
-    // So that no word of ours is taken for it.
-    const MARK: &str = "qx7";
     let raw = format!("user=alice&{name}={MARK}{value}{MARK}&epoch=e");
     let onward = Query::onward(&raw);
     assert_eq!(onward, "user=alice&epoch=e&hop=1");

@@ -84,7 +84,7 @@ fn check_query(raw: &str, headers: &HeaderMap) {
         let url = redirect::target_url(ADVERTISED, &onward);
         let uri: Uri = url.parse().expect("a URL");
         assert_eq!(
-            uri.authority().map(|it| it.as_str()),
+            uri.authority().map(hyper::http::uri::Authority::as_str),
             Some("n2.example:7002")
         );
         assert_eq!(uri.path(), "/base/ws");

@@ -187,8 +187,6 @@ impl Node {
             return;
         };
         match asked {
-            // Who believes users takes no tokens.
-            Asked::Auth { .. } => {}
             Asked::Ack { position } => {
                 if let Some(position) = position {
                     self.dispatch.ack(session, position);
@@ -217,7 +215,8 @@ impl Node {
                     .watch(session, &[key], subscribe == Some(true));
                 self.dispatch.room_presence(session, &id, room, after);
             }
-            Asked::Ping { .. } => {}
+            // Who believes users takes no tokens.
+            Asked::Ping { .. } | Asked::Auth { .. } => {}
         }
     }
 
