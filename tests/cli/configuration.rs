@@ -106,7 +106,8 @@ fn the_secret_of_webhooks_is_not_printed() {
     command.args(["--webhook-events", "connected,inbox_full"]);
     command.arg("--webhook-secret-file").arg(&secret.0);
     let (code, text, error) = output(&mut command);
-    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!((code, without_warnings(&error)), (0, String::new()));
+    assert!(!error.contains("horse"), "{error}");
     assert!(
         text.contains("webhook_url = \"http://127.0.0.1:1/hook\"  # flag"),
         "{text}"
@@ -118,7 +119,14 @@ fn the_secret_of_webhooks_is_not_printed() {
     assert!(!text.contains("horse"), "{text}");
     let again = TomlFile::new("secret-again", &text);
     let (code, _, error) = output(ringpost("serve --check --config").arg(&again.0));
-    assert_eq!((code, error.as_str()), (0, ""));
+    assert_eq!((code, without_warnings(&error)), (0, String::new()));
+}
+
+/// What else stands on standard error.
+fn without_warnings(error: &str) -> String {
+    let lines = error.lines();
+    let others = lines.filter(|line| !line.starts_with("# warning: "));
+    others.collect()
 }
 
 #[test]

@@ -26,7 +26,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
-/// END_STREAM and END_HEADERS.
+/// `END_STREAM` and `END_HEADERS`.
 const WHOLE: u8 = 0x5;
 /// `POST http://a/`, by the static table of HPACK.
 const REQUEST: &[u8] = &[0x83, 0x86, 0x84, 0x41, 0x01, b'a'];

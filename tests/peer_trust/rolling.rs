@@ -37,6 +37,12 @@ fn assert_whole(cluster: &Cluster) {
 
 #[track_caller]
 fn assert_nobody_noticed(cluster: &Cluster, talk: Talk) {
+    wait_until(PATIENCE, "every link was made anew", || {
+        let links = |node: &Node| node.log_text().matches("link is up").count();
+        cluster.running().all(|node| links(node) >= 4)
+    });
+    assert_whole(cluster);
+    talk.goes_on();
     let (sent, longest) = talk.end();
     assert!(sent > 100, "{sent}");
     assert!(longest < RECONNECT, "a message took {longest:?}");

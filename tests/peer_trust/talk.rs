@@ -27,8 +27,8 @@ impl Talk {
             let (client, _) = Client::welcomed(&cluster.nodes[index].url(&user));
             (user, client)
         });
-        let counter = || Arc::new(AtomicUsize::new(0));
-        let (sent, read, over) = (counter(), counter(), Arc::new(AtomicBool::new(false)));
+        let zero = || Arc::new(AtomicUsize::new(0));
+        let (sent, read, over) = (zero(), zero(), Arc::new(AtomicBool::new(false)));
         let (counted, stop) = (Arc::clone(&sent), Arc::clone(&over));
         let recipient = reader.0;
         let writer = thread::spawn(move || {

@@ -42,6 +42,7 @@ use self::runtime::Effects;
 use self::settings::foca_config;
 pub use self::targets::Target;
 use self::targets::Targets;
+use self::trust::Proof;
 use self::watch::{Own, Watched};
 
 use super::ring::Seed;
@@ -132,9 +133,7 @@ pub struct Membership<C: foca::Codec<Identity>> {
     view: Arc<View>,
     /// What the view was made of.
     viewed: Vec<Record>,
-    /// Whoever says that it has our name has to prove it.
-    rivals_prove_it: bool,
-    ask_rival_at: Duration,
+    proof: Proof,
     /// Some other node has told us all that it knows.
     accepted: bool,
     draining: bool,
@@ -176,8 +175,7 @@ where
             seed,
             view,
             viewed: Vec::new(),
-            rivals_prove_it: false,
-            ask_rival_at: Duration::ZERO,
+            proof: Proof::default(),
             accepted: false,
             draining: false,
             left: false,

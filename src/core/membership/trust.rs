@@ -13,6 +13,15 @@ use crate::id::Generation;
 /// A process that is said to have this node's name is asked this often at most.
 const ASK_RIVAL_EVERY: Duration = Duration::from_secs(1);
 
+/// What is wanted of another process that is said to have this node's name.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    /// It has to say so itself.
+    is_wanted: bool,
+    /// Not before this it is asked again.
+    ask_at: Duration,
+}
+
 impl<C> Membership<C>
 where
     C: foca::Codec<Identity>,
@@ -27,11 +36,9 @@ where
 
     /// Nodes prove who they are: of another process under this node's name only that process itself is believed.
     #[must_use]
-    pub fn with_proof(self, rivals_prove_it: bool) -> Self {
-        Self {
-            rivals_prove_it,
-            ..self
-        }
+    pub fn with_proof(mut self, is_wanted: bool) -> Self {
+        self.proof.is_wanted = is_wanted;
+        self
     }
 
     /// What the wall clock shows, in milliseconds since 1970: generations are judged by it. Until it is told every
@@ -64,7 +71,7 @@ where
         if was_us {
             let next = Generation(by.0 + 1);
             self.change_identity(&own.revised(|parts| parts.generation = next));
-        } else if self.rivals_prove_it && !first_hand {
+        } else if self.proof.is_wanted && !first_hand {
             self.ask_rival(&rival.id().peer);
         } else {
             // What we were about to say would only stand in the other's way.
@@ -78,8 +85,8 @@ where
     /// others will find it down, and then we take our name back.
     fn ask_rival(&mut self, address: &Arc<str>) {
         let now = self.effects.now();
-        if now >= self.ask_rival_at {
-            self.ask_rival_at = now + ASK_RIVAL_EVERY;
+        if now >= self.proof.ask_at {
+            self.proof.ask_at = now + ASK_RIVAL_EVERY;
             self.ask(Target::Peer(Arc::clone(address)), false);
         }
     }
