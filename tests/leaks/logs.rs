@@ -43,7 +43,7 @@ fn whatever_clients_are_called_the_log_keeps_its_lines() {
     let cluster = talkative(2, &[]);
     let node = &cluster.nodes[0];
     // Where everybody gets a session, names that are allowed come into the log as well.
-    let long = [
+    let longest = [
         "x".repeat(256),
         "\u{202e}".repeat(85),
         "\u{10fffd}".repeat(64),
@@ -52,7 +52,7 @@ fn whatever_clients_are_called_the_log_keeps_its_lines() {
     for user in HOSTILE
         .iter()
         .copied()
-        .chain(long.iter().map(String::as_str))
+        .chain(longest.iter().map(String::as_str))
         .chain(allowed)
     {
         for mode in ["http", "frame", "never"] {
@@ -152,7 +152,7 @@ fn what_shows_who_a_client_is_stays_out_of_logs_and_answers() {
     let node = &cluster.nodes[0];
     let bearer = format!("Bearer {SECRET}");
     let protocols = format!("ringpost.v1.json, ringpost.bearer.{SECRET}");
-    let mut answers = String::new();
+    let mut answers: Vec<String> = Vec::new();
     for user in [&*there, &here, "", "a%00b"] {
         for mode in ["http", "frame", "never"] {
             for name in ["token", "ticket", "%74oken", "tick%65t"] {
@@ -162,20 +162,20 @@ fn what_shows_who_a_client_is_stays_out_of_logs_and_answers() {
                     .header("Sec-WebSocket-Protocol", &protocols)
                     .header("Cookie", &format!("token={SECRET}"));
                 match handshake.connect() {
-                    Err(refusal) => answers += &format!("{refusal:?} {}", refusal.text()),
+                    Err(refusal) => answers.push(format!("{refusal:?} {}", refusal.text())),
                     Ok(mut client) => {
-                        answers += &format!("{:?}", client.head);
+                        answers.push(format!("{:?}", client.head));
                         client.send_json(&json!({"type": "auth", "id": "a", "token": SECRET}));
                         client.send_json(&json!({"type": "auth", "token": SECRET}));
                         client.send_frame(true, 8, b"\x03\xe8");
                         let (texts, _) = client.read_to_close(PATIENCE);
-                        answers += &texts.concat();
+                        answers.extend(texts);
                     }
                 }
                 let target = format!("/locate?{query}");
                 let located = get_with(node.listen, &target, &[("Authorization", &bearer)]);
                 let located = located.expect("an answer");
-                answers += &format!("{located:?} {}", located.text());
+                answers.push(format!("{located:?} {}", located.text()));
             }
         }
     }
@@ -183,8 +183,9 @@ fn what_shows_who_a_client_is_stays_out_of_logs_and_answers() {
         let target = format!("{target}?token={SECRET}");
         let headers = [("Authorization", &*bearer), ("Cookie", SECRET)];
         let response = get_with(node.admin, &target, &headers).expect("an answer");
-        answers += &format!("{response:?} {}", response.text());
+        answers.push(format!("{response:?} {}", response.text()));
     }
+    let answers = answers.concat();
     assert!(
         answers.contains("307") && answers.contains("welcome"),
         "{answers}"

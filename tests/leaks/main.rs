@@ -29,5 +29,6 @@ fn logged(cluster: &Cluster) -> String {
 
 /// Every byte of it as a percent escape.
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    let bytes = text.bytes().map(|byte| format!("%{byte:02X}"));
+    bytes.collect::<Vec<_>>().concat()
 }

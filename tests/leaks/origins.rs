@@ -41,10 +41,8 @@ const BAD: [&str; 20] = [
 /// A CORS request: the answer.
 fn locate(cluster: &Cluster, method: &str, origins: &[&str]) -> Response {
     let address = cluster.nodes[0].listen;
-    let fields: String = origins
-        .iter()
-        .map(|origin| format!("Origin: {origin}\r\n"))
-        .collect();
+    let fields = origins.iter().map(|origin| format!("Origin: {origin}\r\n"));
+    let fields = fields.collect::<Vec<_>>().concat();
     let request = format!(
         "{method} /locate?user=alice HTTP/1.1\r\nHost: {address}\r\n{fields}\
          Access-Control-Request-Method: GET\r\nConnection: close\r\n\r\n"

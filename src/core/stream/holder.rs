@@ -90,11 +90,14 @@ impl<T> Streams<T> {
             return Outcome::NotOwner;
         };
         let same = copy.config.number == number && copy.config.owner == *from;
-        if !same || copy.sealed || seq > copy.seq + 1 {
+        if !same || copy.sealed || seq > copy.seq.saturating_add(1) {
             return Outcome::NotOwner;
         }
         held.touched = ctx.now;
-        for (seq, operation) in (seq..).zip(operations) {
+        for (place, operation) in (0..).zip(operations) {
+            let Some(seq) = seq.checked_add(place) else {
+                return Outcome::NotOwner;
+            };
             if seq <= copy.seq {
                 continue;
             }

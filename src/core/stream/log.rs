@@ -426,16 +426,18 @@ impl Log {
     /// The owner is another one, or cannot know whether it is: from here on the log is numbered in
     /// this epoch, which nobody has used. The offsets go on.
     pub fn open_epoch(&mut self, epoch: Epoch) {
-        assert!(
-            epoch != self.epoch && self.branch(epoch).is_none(),
-            "an epoch is opened once"
-        );
+        assert!(!self.was_in(epoch), "an epoch is opened once");
         self.remember(Branch {
             epoch: self.epoch,
             shared: self.next - 1,
             merged: None,
         });
         self.epoch = epoch;
+    }
+
+    /// Whether some of it was numbered in this epoch.
+    pub(super) fn was_in(&self, epoch: Epoch) -> bool {
+        epoch == self.epoch || self.branch(epoch).is_some()
     }
 
     /// Adds a branch. At the bound the oldest is forgotten, but never the root, which stands first:

@@ -12,6 +12,8 @@ mod copy;
 mod fixtures;
 mod holder;
 mod ids;
+#[cfg(test)]
+mod last_number_tests;
 mod log;
 mod merge;
 mod message;

@@ -46,7 +46,7 @@ impl<T> Streams<T> {
     /// Opens the next configuration of a stream that this node owns, above `number`.
     pub(super) fn reconfigure(&mut self, ctx: &Context<'_>, key: &StreamKey, number: u64) {
         if let Some((copy, _)) = self.owned_mut(key) {
-            copy.config.number = copy.config.number.max(number) + 1;
+            copy.config.number = copy.config.number.max(number).saturating_add(1);
             self.configure(ctx, key);
         }
     }
@@ -59,7 +59,7 @@ impl<T> Streams<T> {
             return;
         };
         let number = copy.config.number;
-        copy.seq += 1;
+        copy.seq = copy.seq.saturating_add(1);
         let before = std::mem::take(&mut owner.replicas);
         let since = |holder: &Holder| {
             let known = before.iter().find(|replica| replica.holder == *holder);
@@ -87,7 +87,7 @@ impl<T> Streams<T> {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
-        copy.seq += 1;
+        copy.seq = copy.seq.saturating_add(1);
         // Who lacks something gets the whole stream.
         let follows = |replica: &&mut Replica| replica.state != ReplicaState::Lacking;
         let mut followers = owner.replicas.iter_mut().filter(follows);
@@ -130,7 +130,7 @@ impl<T> Streams<T> {
             let about = About::Copy {
                 key: key.clone(),
                 number,
-                seq: seq + operations.len() as u64 - 1,
+                seq: seq + (operations.len() as u64 - 1),
             };
             let request = Request::Replicate {
                 key: key.clone(),

@@ -8,6 +8,9 @@
 //! *Invariants.* At most one copy of a key. Only an owner appends, and only while the view puts it
 //! first. What is not committed is neither shown nor receipted. A copy that is not empty goes only
 //! when the owner has said that it has all of it.
+//!
+//! Numbers that peers name only grow, and stop at the last one rather than begin anew. No honest
+//! cluster gets there.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -123,6 +126,16 @@ impl<T> Streams<T> {
         Epoch::opened(self.epochs, &self.me.node, self.me.generation)
     }
 
+    /// The same for logs that came from others, who may have named one that would have come next.
+    pub(super) fn new_epoch_of(&mut self, logs: &[&Log]) -> Epoch {
+        loop {
+            let epoch = self.new_epoch();
+            if !logs.iter().any(|log| log.was_in(epoch)) {
+                return epoch;
+            }
+        }
+    }
+
     /// The holders that a stream should have, this node first.
     pub(super) fn wanted(&self, ctx: &Context<'_>, key: &StreamKey) -> Vec<Holder> {
         let others = ctx.config.replicas - 1;
@@ -227,7 +240,9 @@ impl<T> Streams<T> {
                 Outcome::InboxFull
             });
         };
-        owner.appended.push_back((copy.seq + 1, offset));
+        owner
+            .appended
+            .push_back((copy.seq.saturating_add(1), offset));
         let entry = copy.log.last().map(|e| SnapshotEntry::new(ctx.now, e));
         self.bytes += bytes;
         if let Some(entry) = entry {
@@ -248,7 +263,7 @@ impl<T> Streams<T> {
             None if !ctx.may_serve(key) => Err(Outcome::Busy),
             None => {
                 let log = Log::new(self.new_epoch());
-                self.open(ctx, key, log, self.numbers + 1);
+                self.open(ctx, key, log, self.numbers.saturating_add(1));
                 Ok(())
             }
         }

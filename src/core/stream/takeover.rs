@@ -150,7 +150,10 @@ impl<T> Streams<T> {
 
     /// Takes another node's copy into a stream that this node owns.
     fn merge(&mut self, ctx: &Context<'_>, key: &StreamKey, other: &Copy) {
-        let epoch = self.new_epoch();
+        let mut epoch = self.new_epoch_of(&[&other.log]);
+        while (self.owned_mut(key)).is_some_and(|(copy, _)| copy.log.was_in(epoch)) {
+            epoch = self.new_epoch_of(&[&other.log]);
+        }
         let Some((copy, _)) = self.owned_mut(key) else {
             return;
         };
@@ -203,18 +206,18 @@ impl<T> Streams<T> {
         copies.sort_by(|a, b| (&b.config, b.seq).cmp(&(&a.config, a.seq)));
         let mut copies = copies.into_iter();
         let number = copies.as_slice().first().map_or(0, |c| c.config.number);
-        let number = 1 + number.max(self.numbers);
+        let number = number.max(self.numbers).saturating_add(1);
         let log = match copies.next() {
             None => Log::new(self.new_epoch()),
             Some(Copy { mut log, .. }) => {
                 let tip = log.tip().epoch;
                 for other in copies {
                     if !log.includes(&other.log) {
-                        log.merge(&other.log, self.new_epoch());
+                        log.merge(&other.log, self.new_epoch_of(&[&log, &other.log]));
                     }
                 }
                 if log.tip().epoch == tip {
-                    log.open_epoch(self.new_epoch());
+                    log.open_epoch(self.new_epoch_of(&[&log]));
                 }
                 log
             }
