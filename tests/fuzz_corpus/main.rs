@@ -22,19 +22,22 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
         .join(target);
-    let listed = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
-    let mut paths: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();
+    let listed =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = listed
+        .map(|entry| entry.expect("it can be listed").path())
+        .collect();
     paths.sort();
     paths
         .iter()
-        .map(|path| std::fs::read(path).unwrap())
+        .map(|path| std::fs::read(path).expect("it can be read"))
         .collect()
 }
 
 fn run((name, target): Target, data: &[u8]) {
     if let Err(panicked) = panic::catch_unwind(AssertUnwindSafe(|| target(data))) {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{name}"));
-        std::fs::write(&kept, data).unwrap();
+        std::fs::write(&kept, data).expect("the build's directory can be written to");
         eprintln!("{name} panicked over what is now in {}", kept.display());
         panic::resume_unwind(panicked);
     }
@@ -54,7 +57,8 @@ fn all_that_is_in_the_corpus_is_taken() {
 
 #[test]
 fn random_changes_of_the_corpus_are_taken() {
-    let seed = std::env::var("RINGPOST_FUZZ_SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let seed =
+        std::env::var("RINGPOST_FUZZ_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
     println!("RINGPOST_FUZZ_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     for target in TARGETS {

@@ -2,6 +2,9 @@
 
 use ringpost::core::handshake::query::Query;
 
+/// Stands around a value, so that no word of ours is taken for it.
+const MARK: &str = "qx7";
+
 /// A ticket, as it stands in a query.
 pub fn ticket(data: &[u8]) {
     if let Ok(ticket) = std::str::from_utf8(data) {
@@ -22,8 +25,6 @@ fn never_repeated(name: &str, value: &str) {
     if value.contains('&') {
         return;
     }
-    // So that no word of ours is taken for it.
-    const MARK: &str = "qx7";
     let raw = format!("user=alice&{name}={MARK}{value}{MARK}&epoch=e");
     let onward = Query::onward(&raw);
     assert_eq!(onward, "user=alice&epoch=e&hop=1");

@@ -46,7 +46,7 @@ fn decode<'a>(of_server: bool, pieces: impl IntoIterator<Item = &'a [u8]>) -> De
         let mut rest = &mut *piece;
         while !rest.is_empty() {
             let (consumed, event) = match decoder.decode(&LIMITS, rest) {
-                Ok(decoded) => decoded,
+                Ok(taken) => taken,
                 Err(violation) => return (events, Err(violation)),
             };
             assert!(consumed > 0 || event.is_some(), "it would never end");

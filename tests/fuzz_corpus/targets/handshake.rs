@@ -3,6 +3,7 @@
 use hyper::HeaderMap;
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::http::uri::Authority;
 use ringpost::config::RedirectLocation;
 use ringpost::core::handshake::query::Query;
 use ringpost::core::handshake::{Head, check_upgrade, origin, redirect};
@@ -84,7 +85,7 @@ fn check_query(raw: &str, headers: &HeaderMap) {
         let url = redirect::target_url(ADVERTISED, &onward);
         let uri: Uri = url.parse().expect("a URL");
         assert_eq!(
-            uri.authority().map(|it| it.as_str()),
+            uri.authority().map(Authority::as_str),
             Some("n2.example:7002")
         );
         assert_eq!(uri.path(), "/base/ws");

@@ -46,13 +46,14 @@ fn check_request(request: &Request<'_>) {
             assert!((1..=LIMITS.rooms_max).contains(&join.rooms.len()));
             assert!(!join.single || join.rooms.len() == 1);
         }
-        Request::Leave { id, .. } | Request::RoomPresence { id, .. } => check_id(id),
+        Request::Leave { id, .. }
+        | Request::RoomPresence { id, .. }
+        | Request::Ping { id: Some(id) } => check_id(id),
         Request::Presence { id, users, .. } => {
             check_id(id);
             assert!(users.len() <= LIMITS.presence_users_max);
         }
         Request::Ack { .. } | Request::Ping { id: None } => {}
-        Request::Ping { id: Some(id) } => check_id(id),
     }
 }
 
