@@ -23,22 +23,23 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
-    /// Takes a connection on, be it to say that there are too many; `None`: not even that.
-    pub fn new(server: &Arc<Server>, remote: SocketAddr) -> Option<Self> {
+    /// Takes a connection on, be it to say that there are too many; `None`: not even that. Boxed, since a task
+    /// has room for each place through which a value goes.
+    pub fn new(server: &Arc<Server>, remote: SocketAddr) -> Option<Box<Self>> {
         let verdict = server.admission(|admission, now| admission.open(remote.ip(), now));
         if let Verdict::Dropped(limit) = verdict {
             server.count_over(limit);
             return None;
         }
-        Some(Self {
+        Some(Box::new(Self {
             server: Arc::clone(server),
             remote,
             verdict,
-        })
+        }))
     }
 
     /// Serves it to its end.
-    pub async fn serve(self, stream: TcpStream) {
+    pub async fn serve(self: Box<Self>, stream: TcpStream) {
         let head_timeout = self.server.config.limits.handshake_timeout;
         let Some(tls) = &self.server.tls else {
             return http::serve(self, stream, head_timeout).await;

@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 /// Serves one client connection, from the first byte of HTTP to its last. `head_timeout` is what the head of
 /// a request may take.
-pub(super) async fn serve<S: Stream>(client: Admitted, stream: S, head_timeout: Duration) {
+pub(super) async fn serve<S: Stream>(client: Box<Admitted>, stream: S, head_timeout: Duration) {
     // The future of the HTTP part is large, and an idle session should not carry it along.
     let http = Box::pin(shake_hands(&client, stream, head_timeout)).await;
     let Some((stream, already_read, accepted)) = http else {
@@ -70,15 +70,15 @@ pub(super) async fn serve<S: Stream>(client: Admitted, stream: S, head_timeout: 
     });
 }
 
-async fn run<S: Stream>(client: Admitted, stream: S, already_read: Bytes, accepted: Accepted) {
-    let (server, remote) = (&client.server, client.remote);
+async fn run<S: Stream>(client: Box<Admitted>, stream: S, already_read: Bytes, accepted: Accepted) {
+    let server = &client.server;
     match accepted {
         Accepted::Session(config) => {
             let session = Opened::new(server, config);
             // At debug level: a span of its own would cost every idle session half a kilobyte.
             let span = tracing::debug_span!("session", node = %server.dispatch.me(),
-                user = %session.0.user(), session = %session.0.id(), %remote);
-            pump::run(server, (&session.0, remote), stream, already_read)
+                user = %session.0.user(), session = %session.0.id(), remote = %client.remote);
+            pump::run(server, (&session.0, client.remote), stream, already_read)
                 .instrument(span)
                 .await;
         }

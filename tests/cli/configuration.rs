@@ -296,6 +296,6 @@ fn a_file_with_an_unknown_key_or_no_toml_is_refused() {
 fn an_unknown_flag_is_exit_code_2() {
     assert_eq!(output(&mut ringpost("serve --colour red")).0, 2);
     assert_eq!(output(&mut ringpost("frobnicate")).0, 2);
-    assert_eq!(output(&mut ringpost("locate --node https://a alice")).0, 2);
+    assert_eq!(output(&mut ringpost("locate --node ftp://a alice")).0, 2);
     assert_eq!(output(&mut ringpost("demo --nodes 0")).0, 2);
 }

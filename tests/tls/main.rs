@@ -65,7 +65,7 @@ impl Served {
     fn connect(&self) -> Secure {
         Secure::connect(
             self.node().listen,
-            &self.authority.client(&rustls::DEFAULT_VERSIONS),
+            &self.authority.client(rustls::DEFAULT_VERSIONS),
         )
         .expect("a handshake")
     }
