@@ -45,7 +45,7 @@ export interface Options {
   followRedirects?: boolean;
   /** Ack messages that the program was given, at most one ack every 100 ms or 64 messages. Default: true. */
   autoAck?: boolean;
-  /** Requests without a reply; one more fails with `queue_full`. Default: 1024. */
+  /** Requests without a reply; one more fails with `queue_full`. Default: 512. */
   outstandingMax?: number;
   /**
    * Messages that wait for the program. What is kept and comes past it is passed over, and asked for

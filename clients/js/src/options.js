@@ -8,7 +8,7 @@ import { nodeUrl } from "./urls.js";
 const DEFAULTS = {
   followRedirects: true,
   autoAck: true,
-  outstandingMax: 1024,
+  outstandingMax: 512,
   bufferMax: 1024,
   seenMax: 8192,
   connectTimeoutMs: 15_000,
