@@ -133,7 +133,10 @@ fn without_warnings(error: &str) -> String {
 fn what_cannot_work_is_refused_in_one_sentence_with_exit_code_2() {
     for (line, words) in [
         ("serve", "--id|required"),
-        ("serve --id n1", "--insecure-users|--jwt-keys|--jwt-secret-file"),
+        (
+            "serve --id n1",
+            "--insecure-users|--jwt-keys|--jwt-secret-file",
+        ),
         ("serve --id n/1 --insecure-users", "--id = \"n/1\"|A-Z"),
         ("--weight 0", "--weight = 0|1 to 64"),
         ("--weight 65", "--weight = 65|1 to 64"),
