@@ -125,19 +125,8 @@ pub struct LocateArgs {
     #[arg(long, value_name = "URL")]
     pub node: Target,
 
-    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
-    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
-    pub ca: Option<RootCertificates>,
-
-    /// The user's token, where nodes take users from tokens. Better in the environment: others see
-    /// command lines
-    #[arg(
-        long,
-        env = "RINGPOST_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    pub token: Option<UserToken>,
+    #[command(flatten)]
+    pub proof: ProofArgs,
 
     /// Print the node's answers, one line of JSON a user, instead of a table
     #[arg(long)]
@@ -207,19 +196,8 @@ pub struct SendArgs {
     #[arg(long, value_name = "URL")]
     pub node: Target,
 
-    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
-    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
-    pub ca: Option<RootCertificates>,
-
-    /// The user's token, where nodes take users from tokens. Better in the environment: others see
-    /// command lines
-    #[arg(
-        long,
-        env = "RINGPOST_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    pub token: Option<UserToken>,
+    #[command(flatten)]
+    pub proof: ProofArgs,
 
     /// The user who sends
     #[arg(long, value_name = "USER")]
@@ -244,6 +222,24 @@ pub struct SendArgs {
     /// The body of the message
     #[arg(value_name = "TEXT")]
     pub text: String,
+}
+
+/// Whom to believe, and by what to be believed.
+#[derive(Debug, Args)]
+pub struct ProofArgs {
+    /// Root certificates in PEM that a wss:// node's must be signed by. Default: the system's
+    #[arg(long, value_name = "FILE", value_parser = root_certificates)]
+    pub ca: Option<RootCertificates>,
+
+    /// The user's token, where nodes take users from tokens. Better in the environment: others see
+    /// command lines
+    #[arg(
+        long,
+        env = "RINGPOST_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub token: Option<UserToken>,
 }
 
 /// Whom a message is for.

@@ -22,7 +22,9 @@ struct Located {
 
 /// Asks for one user after the other. What is known is printed even when some are not.
 pub async fn run(mut args: LocateArgs) -> Outcome {
-    args.node = args.node.trusting(&args.ca.take().unwrap_or_default());
+    args.node = args
+        .node
+        .trusting(&args.proof.ca.take().unwrap_or_default());
     let mut rows = Vec::new();
     let mut all = true;
     for user in &args.users {
@@ -55,7 +57,12 @@ pub async fn run(mut args: LocateArgs) -> Outcome {
 async fn locate(args: &LocateArgs, user: &str) -> Result<(Located, String), String> {
     UserId::new(user).map_err(|error| format!("that is no user id: {error}"))?;
     let path = format!("/locate?user={}", encoded(user));
-    let token = args.token.as_ref().map(Token::authorization).transpose();
+    let token = args
+        .proof
+        .token
+        .as_ref()
+        .map(Token::authorization)
+        .transpose();
     let token = token.map_err(|error| error.to_string())?;
     let answer = http::get_as(&args.node, &path, token)
         .await

@@ -69,8 +69,8 @@ fn check(args: &SendArgs) -> Result<(), String> {
 
 async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
     let mut options = Options::for_user(&args.from);
-    options.root_certificates = args.ca.clone().unwrap_or_default();
-    options.token.clone_from(&args.token);
+    options.root_certificates = args.proof.ca.clone().unwrap_or_default();
+    options.token.clone_from(&args.proof.token);
     // One limit for everything, and that is this command's own.
     options.connect_timeout = args.timeout.0.saturating_mul(2);
     // Messages to the sender are not for this command; they are left to its next connection.
