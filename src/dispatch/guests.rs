@@ -154,6 +154,8 @@ impl Dispatch {
             Err(false) => return Outcome::NotOwner,
         };
         let Some(at) = local.resume.and_then(Resume::position) else {
+            // The owner drops the guest for this answer: nobody else would ask again.
+            shard.directory.register_anew(key, delivery.session);
             return Outcome::NotOwner;
         };
         let repeats = at.epoch == delivery.position.epoch && delivery.after.offset <= at.offset;
