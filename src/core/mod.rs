@@ -25,6 +25,7 @@ pub mod rooms;
 pub mod roster;
 pub mod stream;
 pub mod telling;
+pub mod trace;
 pub mod trust;
 pub mod view;
 pub mod watch;
