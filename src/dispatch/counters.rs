@@ -44,7 +44,7 @@ counters! {
     bytes_in,
     /// Bytes of the bodies of messages handed to sessions, once for each session.
     bytes_out,
-    /// Bytes of the bodies of these; copies, and batches for guests, are not among them.
+    /// Bytes of the bodies of messages sent to another node; not those of copies and of batches for guests.
     bytes_forwarded,
     /// Batches of kept messages sent to another node, for a guest or all members of a room there.
     deliveries,
@@ -106,7 +106,7 @@ counters! {
     tls_errors,
     /// Messages refused because their session sent too many in a short time.
     rate_limited,
-    /// Sessions closed because they went on in spite of that.
+    /// Sessions closed because they went on to send too many messages.
     sessions_over_rate,
     /// Sessions closed because their token expired.
     tokens_expired,
@@ -120,7 +120,7 @@ counters! {
     records_refused,
     /// Times that keys, secrets or certificates were read again.
     key_reloads,
-    /// Times that this did not work, and the ones from before stayed.
+    /// Times that keys, secrets or certificates could not be read again, and those from before stayed.
     key_reload_errors,
     /// Gossip packets dropped because too many were under way.
     gossip_dropped,
