@@ -32,7 +32,7 @@ pub(super) fn render(text: &mut Exposition) {
         let open = files.count().saturating_sub(1);
         let help = "Number of open file descriptors.";
         text.single(Kind::Gauge, "process_open_fds", help, open);
-        if let Ok((max, _)) = rlimit::Resource::NOFILE.get() {
+        if let Some(max) = files_max() {
             let help = "Maximum number of open file descriptors.";
             text.single(Kind::Gauge, "process_max_fds", help, max);
         }
@@ -41,6 +41,17 @@ pub(super) fn render(text: &mut Exposition) {
         let help = "Start time of the process since unix epoch in seconds.";
         text.single(Kind::Gauge, "process_start_time_seconds", help, start);
     }
+}
+
+#[cfg(unix)]
+fn files_max() -> Option<u64> {
+    let limits = rlimit::Resource::NOFILE.get();
+    limits.ok().map(|(soft, _)| soft)
+}
+
+#[cfg(not(unix))]
+fn files_max() -> Option<u64> {
+    None
 }
 
 /// The numbers of `/proc/self/stat` from the third on: before them stands the program's name, which may

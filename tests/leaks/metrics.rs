@@ -59,7 +59,7 @@ fn no_user_room_or_path_makes_a_series_of_its_own() {
     let known = ["le", "path", "qos", "version"].map(str::to_owned);
     assert_eq!(
         labels,
-        known.into(),
+        BTreeSet::from(known),
         "a label needs a reason, and a place in this test"
     );
 }
