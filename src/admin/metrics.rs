@@ -1,89 +1,100 @@
-//! `GET /metrics`: the node's counters and gauges as Prometheus text.
+//! `GET /metrics`: what the node counts and has now.
 
-use std::fmt::Write as _;
-
-use crate::core::view::MemberState;
+use super::exposition::{Exposition, Kind};
+use super::process;
+use crate::core::view::{Member, MemberState};
 use crate::dispatch::Dispatch;
 
 /// All metrics, in the text exposition format 0.0.4.
 pub(super) fn render(dispatch: &Dispatch) -> String {
-    let mut text = String::new();
+    let mut text = Exposition::default();
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    text.info("ringpost_build_info", "The version that runs.", version);
     for (name, help, value) in dispatch.counters().all() {
-        sample(&mut text, &format!("{name}_total"), "counter", help, value);
+        let name = format!("ringpost_{name}_total");
+        text.single(Kind::Counter, &name, help, value);
     }
+    durations(&mut text, dispatch);
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let name = format!("ringpost_{name}");
+        text.single(Kind::Gauge, &name, help, value);
+    };
+    streams_and_sessions(&mut gauge, dispatch);
+    cluster(&mut gauge, dispatch);
+    process::render(&mut text);
+    text.finish()
+}
+
+fn durations(text: &mut Exposition, dispatch: &Dispatch) {
+    let stats = dispatch.stats();
+    let paths = [
+        ("local", &stats.delivery.local),
+        ("hop", &stats.delivery.hop),
+        ("guest", &stats.delivery.guest),
+    ];
+    let help = "Time from taking a message until it stood in its recipients' queues (local), or until \
+                the owner (hop) or the guest's node (guest) had said so.";
+    text.histogram("ringpost_delivery_seconds", help, "path", &paths);
+    let by_qos = [("0", &stats.receipt_qos0), ("1", &stats.receipt_qos1)];
+    let help = "Time from taking a message to its receipt, whatever that says.";
+    text.histogram("ringpost_receipt_seconds", help, "qos", &by_qos);
+    let help = "Time from sending a copy of messages to a holder to its acknowledgement.";
+    let copies = [("", &stats.replication)];
+    text.histogram("ringpost_replication_seconds", help, "", &copies);
+}
+
+fn streams_and_sessions(gauge: &mut impl FnMut(&str, &str, u64), dispatch: &Dispatch) {
     let (sessions, guests) = dispatch.counts();
-    gauge(&mut text, "sessions", "Sessions on this node.", sessions);
+    gauge("sessions", "Sessions on this node.", sessions as u64);
     let help = "Sessions elsewhere of users that this node owns.";
-    gauge(&mut text, "guests", help, guests);
+    gauge("guests", help, guests as u64);
     let (copies, owned, bytes) = dispatch.stream_counts();
-    gauge(
-        &mut text,
-        "streams_held",
-        "Streams of which this node has a copy.",
-        copies,
-    );
-    gauge(
-        &mut text,
-        "streams_owned",
-        "Streams that this node owns.",
-        owned,
-    );
+    let help = "Streams of which this node has a copy.";
+    gauge("streams_held", help, copies as u64);
+    let help = "Streams that this node owns.";
+    gauge("streams_owned", help, owned as u64);
     let help = "Bytes of kept messages on this node, copies included, as of seconds ago.";
-    gauge(&mut text, "inbox_bytes", help, bytes);
+    gauge("inbox_bytes", help, bytes as u64);
     let help = "Streams of this node with fewer copies than they should have, or being taken over.";
-    sample(
-        &mut text,
-        "under_replicated",
-        "gauge",
+    gauge(
+        "streams_under_replicated",
         help,
         dispatch.under_replicated(),
     );
-    let topology = dispatch.topology();
-    let members = &topology.view.members;
-    let alive = members.iter().filter(|m| m.state == MemberState::Alive);
-    gauge(
-        &mut text,
-        "members_alive",
-        "Members that are alive.",
-        alive.count(),
-    );
-    let connected = topology.links().filter(|link| link.is_connected()).count();
-    gauge(
-        &mut text,
-        "links_connected",
-        "Links that are up.",
-        connected,
-    );
-    let (waiting, unanswered) = topology.links().fold((0, 0), |sum, link| {
-        let depth = link.depth();
-        (sum.0 + depth.0, sum.1 + depth.1)
-    });
-    gauge(
-        &mut text,
-        "link_waiting",
-        "Requests that wait for a peer.",
-        waiting,
-    );
-    let help = "Requests sent to a peer and not answered.";
-    gauge(&mut text, "link_unanswered", help, unanswered);
+    let help = "Messages of senders at this node that are to be kept and have no receipt yet.";
+    gauge("messages_pending", help, dispatch.unresolved() as u64);
     let help = "Webhook events that the receiver does not have yet.";
-    gauge(
-        &mut text,
-        "webhook_queued",
-        help,
-        dispatch.webhooks_queued(),
-    );
-    text
+    gauge("webhook_queued", help, dispatch.webhooks_queued() as u64);
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: usize) {
-    sample(text, name, "gauge", help, value as u64);
-}
-
-fn sample(text: &mut String, name: &str, kind: &str, help: &str, value: u64) {
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "# HELP ringpost_{name} {help}\n# TYPE ringpost_{name} {kind}\nringpost_{name} {value}\n"
-    );
+fn cluster(gauge: &mut impl FnMut(&str, &str, u64), dispatch: &Dispatch) {
+    let help = "1 while load balancers should send clients here, as /readyz says, and else 0.";
+    let ready = dispatch.why_not_ready().is_none();
+    gauge("ready", help, ready.into());
+    let topology = dispatch.topology();
+    let members = |which: fn(&&Member) -> bool| {
+        let members = topology.view.members.iter();
+        members.filter(which).count() as u64
+    };
+    let help = "Members that are alive, this node included.";
+    let alive = members(|member| member.state == MemberState::Alive);
+    gauge("members_alive", help, alive);
+    let help = "Members that did not answer and have a moment to deny that they are down.";
+    let suspect = members(|member| member.state == MemberState::Suspect);
+    gauge("members_suspect", help, suspect);
+    let help = "Members that are on their way out, and own nothing any more.";
+    let draining = members(|member| member.draining && member.state != MemberState::Down);
+    gauge("members_draining", help, draining);
+    let mut connected = 0;
+    let (mut waiting, mut unanswered) = (0, 0);
+    for link in topology.links() {
+        connected += u64::from(link.is_connected());
+        let depth = link.depth();
+        waiting += depth.0 as u64;
+        unanswered += depth.1 as u64;
+    }
+    gauge("links_connected", "Links to peers that are up.", connected);
+    gauge("link_waiting", "Requests that wait for a peer.", waiting);
+    let help = "Messages sent to a peer and not answered.";
+    gauge("link_unanswered", help, unanswered);
 }

@@ -2,8 +2,10 @@
 
 mod api;
 mod cluster;
+mod exposition;
 mod grpc;
 mod metrics;
+mod process;
 
 use std::convert::Infallible;
 use std::pin::pin;

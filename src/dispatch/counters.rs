@@ -40,6 +40,12 @@ counters! {
     messages_out,
     /// Messages sent to another node.
     forwarded,
+    /// Bytes of the bodies of messages taken from clients and backends.
+    bytes_in,
+    /// Bytes of the bodies of messages handed to sessions, once for each session.
+    bytes_out,
+    /// Bytes of the bodies of messages sent to another node; not those of copies and of batches for guests.
+    bytes_forwarded,
     /// Batches of kept messages sent to another node, for a guest or all members of a room there.
     deliveries,
     /// Messages that arrived from another node although a third one owns the user.
@@ -100,7 +106,7 @@ counters! {
     tls_errors,
     /// Messages refused because their session sent too many in a short time.
     rate_limited,
-    /// Sessions closed because they went on in spite of that.
+    /// Sessions closed because they went on to send too many messages.
     sessions_over_rate,
     /// Sessions closed because their token expired.
     tokens_expired,
@@ -114,7 +120,7 @@ counters! {
     records_refused,
     /// Times that keys, secrets or certificates were read again.
     key_reloads,
-    /// Times that this did not work, and the ones from before stayed.
+    /// Times that keys, secrets or certificates could not be read again, and those from before stayed.
     key_reload_errors,
     /// Gossip packets dropped because too many were under way.
     gossip_dropped,
@@ -129,6 +135,20 @@ counters! {
     webhook_dropped,
     /// Failures to accept a connection.
     accept_errors,
+}
+
+impl Counters {
+    /// A message with a body of so many bytes was handed to so many sessions.
+    pub(super) fn handed(&self, sessions: u64, bytes: usize) {
+        self.messages_out.add_many(sessions);
+        self.bytes_out.add_many(sessions * bytes as u64);
+    }
+
+    /// A message with a body of so many bytes is sent to another node.
+    pub(super) fn sent_on(&self, bytes: usize) {
+        self.forwarded.add();
+        self.bytes_forwarded.add_many(bytes as u64);
+    }
 }
 
 /// A number that only grows.
