@@ -19,7 +19,7 @@ struct Step {
     shown: String,
 }
 
-/// Those of a `console` block: each begins behind a `$`, and goes on behind a `\`.
+/// Those of a `console` block: each begins behind a `$`, and goes on behind a `\` and between quotes.
 fn steps(block: &Block) -> Vec<Step> {
     if block.language == "sh" {
         return vec![Step { command: block.text.clone(), shown: String::new() }];
@@ -37,7 +37,8 @@ fn steps(block: &Block) -> Vec<Step> {
             (None, Some(step)) => step.shown += &format!("{line}\n"),
             (None, None) => panic!("{}, line {}: output before a command", block.document, block.line),
         }
-        goes_on = line.ends_with('\\') && (command.is_some() || goes_on);
+        let quotes = steps.last().map_or(0, |step| step.command.matches('\'').count());
+        goes_on = (line.ends_with('\\') || quotes % 2 == 1) && (command.is_some() || goes_on);
     }
     steps
 }
@@ -58,9 +59,14 @@ fn run(name: &str, cluster: Cluster) {
             for step in steps(&block) {
                 println!("{name}, line {}: {}", block.line, step.command.trim_end());
                 if place.can_run(&step.command) {
+                    let step = with_pids(&place, &started, step);
                     run_step(&mut place, &block, &step);
                     started.extend(ids_started(&step.command));
-                    settle(&place, &started);
+                    if step.command.contains("ringpost serve") {
+                        settle(&place, &started);
+                    } else if step.command.starts_with("kill ") {
+                        wait_for_its_end(&place, &started);
+                    }
                 }
             }
         }
@@ -93,6 +99,18 @@ fn expect(running: &mut Running, at: &str, mut condition: impl FnMut(&mut Runnin
     assert!(over.is_some(), "{at}:\n{}", running.output());
 }
 
+/// The jobs that a command names, as processes: each command has a shell of its own here.
+fn with_pids(place: &Place, started: &[String], mut step: Step) -> Step {
+    for (job, id) in (1..).zip(started) {
+        let name = format!("%{job}\n");
+        if step.command.starts_with("kill ") && step.command.contains(&name) {
+            let pid = place.pid_of(id).expect("the node runs");
+            step.command = step.command.replace(&name, &format!("{pid}\n"));
+        }
+    }
+    step
+}
+
 /// The ids of the nodes that a command starts.
 fn ids_started(command: &str) -> Vec<String> {
     let lines = command.lines().filter(|line| line.starts_with("ringpost serve"));
@@ -110,6 +128,17 @@ fn settle(place: &Place, started: &[String]) {
             let ready = http::get(node.admin, "/readyz").is_ok_and(|answer| answer.status == 200);
             ready && view.is_some_and(|view| (1..=together).all(|n| view.state(&format!("n{n}")) == "alive"))
         })
+    });
+}
+
+/// The document says that the others take a killed node for down in a few seconds.
+fn wait_for_its_end(place: &Place, started: &[String]) {
+    let first = &place.cluster.nodes[0];
+    let gone = |id: &&String| id.starts_with('n') && place.pid_of(id).is_none();
+    wait_until(PATIENCE, "a node that was killed is gone, and known to be", || {
+        let mut gone = started.iter().filter(gone).peekable();
+        gone.peek().is_some()
+            && first.view().is_some_and(|view| gone.all(|id| view.state(id) == "down"))
     });
 }
 

@@ -111,6 +111,23 @@ impl Place {
         command.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"));
     }
 
+    /// The process of a node that a command has started.
+    pub fn pid_of(&self, id: &str) -> Option<u32> {
+        let ours = |pid: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Behind the name: state, parent, group.
+            let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            let group = rest.split_whitespace().nth(2).and_then(|group| group.parse().ok());
+            let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            group.is_some_and(|group| self.groups.contains(&group))
+                && line.contains("ringpost\0serve\0")
+                && line.contains(&format!("\0--id\0{id}\0"))
+        };
+        let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+        let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.into_iter().find(ours)
+    }
+
     /// Whether a program of the document can run here; says why not.
     pub fn can_run(&self, command: &str) -> bool {
         let words = |name: &str| command.split_whitespace().any(|word| word == name);
@@ -178,13 +195,13 @@ fn python() -> Option<PathBuf> {
 }
 
 /// The folder that has `ws`, if there is a `node` for it.
-pub fn node_modules() -> Option<PathBuf> {
+fn node_modules() -> Option<PathBuf> {
     let beside = super::book::root().join("target/js-tools");
     let tools = std::env::var("RINGPOST_JS_TOOLS").map_or(beside, PathBuf::from);
     let modules = tools.join("node_modules");
     (modules.join("ws").is_dir() && succeeds("node", &["--version"])).then_some(modules)
 }
 
-pub fn has_go() -> bool {
+fn has_go() -> bool {
     succeeds("go", &["version"]) && Path::new("/usr/share/gocode/src/github.com/gorilla/websocket").is_dir()
 }
