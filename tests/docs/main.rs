@@ -22,7 +22,7 @@ mod snippets;
 mod support;
 mod tables;
 
-use book::{Block, Document, documents};
+use book::{Block, documents};
 
 /// Blocks that are shown and not run, in all documents together.
 const NOT_RUN_MAX: usize = 12;

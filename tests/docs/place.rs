@@ -172,8 +172,9 @@ impl Drop for Place {
 
 /// Of a group that this process has made.
 fn end_group(group: u32) {
+    // It may have ended already.
     let command = format!("kill -KILL -- -{group} 2>/dev/null");
-    let _ = Command::new("sh").args(["-c", &command]).status();
+    let _ = Command::new("bash").args(["-c", &command]).status();
 }
 
 fn write_program(path: &Path, text: &str) {

@@ -11,9 +11,9 @@ use super::support::cluster::{BINARY, Cluster};
 const COMMANDS: [&str; 6] = ["serve", "demo", "locate", "status", "send", "bench"];
 
 /// Flags of other programs that are named.
-const FOREIGN: [&str; 16] = [
+const FOREIGN: [&str; 17] = [
     "--release", "--bench", "--example", "--test", "--locked", "--lib", "--nocapture", "--checkJs", "--host",
-    "--strict", "--root", "--path", "--no-deps", "--bin", "--all-targets", "--proto",
+    "--strict", "--root", "--path", "--no-deps", "--bin", "--all-targets", "--proto", "--python",
 ];
 
 fn help(command: &str) -> String {
