@@ -37,7 +37,7 @@ export class Pane {
     this.#others = others;
     this.#root.setAttribute("aria-label", `User ${user}`);
     this.#root.dataset.user = user;
-    write(this.#find("h2"), user);
+    write(this.#find("h3"), user);
     this.#find(".messages").setAttribute("aria-label", `Messages of ${user}`);
     this.#find("[name=to]").setAttribute("aria-label", `${user} writes to`);
     this.#find("[name=text]").setAttribute("aria-label", `Message from ${user}`);
@@ -135,13 +135,13 @@ export class Pane {
     if (state === "connected") {
       const moved = this.#lastNode && this.#lastNode !== node;
       const from = moved ? [...chips([this.#lastNode]), " → "] : [];
-      this.#log(moved ? "moved " : this.#lastNode ? "is back on " : "is on ", "move", ...from, ...chips([node]));
+      this.#log(moved ? "moved " : this.#lastNode ? "back on " : "on ", "move", ...from, ...chips([node]));
       if (recovered === false) this.#log("what came meanwhile cannot be told, or is gone", "bad");
       this.#lastNode = node;
     } else if (state === "connecting" && error && this.#lastNode) {
-      if (!this.#root.classList.contains("lost")) this.#log(`has lost ${this.#lastNode}, and looks for another node`, "bad");
+      if (!this.#root.classList.contains("lost")) this.#log(`lost ${this.#lastNode}, looking for another node`, "bad");
     } else if (state === "closed" && error) {
-      this.#log(`is refused: ${error.message}`, "bad");
+      this.#log(`refused: ${error.message}`, "bad");
     }
     this.#root.classList.toggle("lost", state !== "connected");
     this.#draw();
@@ -150,7 +150,7 @@ export class Pane {
   /** @param {string} reason */
   #redirect(reason) {
     const why = { drain: "its node is stopping", moved: "the ring has changed", not_owner: "another node owns it" }[reason];
-    this.#log(`is sent on: ${why ?? reason}`);
+    this.#log(`sent on: ${why ?? reason}`);
   }
 
   /** @param {Client} client */

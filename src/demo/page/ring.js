@@ -8,11 +8,11 @@ import { percent } from "./nodes.js";
 
 const CENTRE = 150;
 /** The circle on which keys lie. */
-const RIM = 104;
+const RIM = 112;
 /** That on which the nodes stand. */
-const NODES = 52;
-const NODE_SIZE = 19;
-const LABELS = 126;
+const NODES = 56;
+const NODE_SIZE = 20;
+const LABELS = 127;
 
 /** The digest that was drawn last. */
 let drawn = "";
@@ -110,7 +110,8 @@ function drawPlaces(people) {
     drawLine(toNode, point(at, RIM), node && node !== ownerOf(key) ? standOf(node) : undefined);
     const on = point(at, RIM);
     place(dot, { cx: on.x, cy: on.y });
-    place(text, apart(labels, at));
+    const side = Math.sin(at * 2 * Math.PI);
+    place(text, { ...apart(labels, at), class: side > 0.4 ? "right" : side < -0.4 ? "left" : "middle" });
     write(text, name);
   });
   while (marks.children.length > all.length) marks.lastElementChild.remove();
