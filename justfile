@@ -32,6 +32,10 @@ test:
 js:
     .ci/run tools js
 
+# The web pages, in a browser.
+pages:
+    .ci/run tools pages
+
 # Every fuzz target for a short time.
 fuzz seconds="60":
     RINGPOST_FUZZ_SECONDS={{seconds}} .ci/run tools fuzz
