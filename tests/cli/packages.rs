@@ -100,7 +100,9 @@ fn manual_pages_tell_of_every_flag_and_its_variable() {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut command = ringpost("man --out");
     // Neither what is set here nor where it ran is in a page.
-    command.arg(&directory).env("RINGPOST_ID", "of-this-machine");
+    command
+        .arg(&directory)
+        .env("RINGPOST_ID", "of-this-machine");
     let (code, paths, error) = output(&mut command);
     assert_eq!(code, 0, "{error}");
     let page = |name: &str| {
@@ -112,14 +114,21 @@ fn manual_pages_tell_of_every_flag_and_its_variable() {
     };
     let whole = page("ringpost");
     for command in commands() {
-        assert!(whole.contains(&format!("ringpost-{command}(1)")), "{command}");
+        assert!(
+            whole.contains(&format!("ringpost-{command}(1)")),
+            "{command}"
+        );
         let text = page(&format!("ringpost-{command}"));
         for flag in flags(&command) {
             assert!(text.contains(&format!("--{flag}")), "{command} --{flag}");
         }
     }
     let serve = page("ringpost-serve");
-    for word in ["RINGPOST_PEER_LISTEN", "A cluster of three", "Failure detector"] {
+    for word in [
+        "RINGPOST_PEER_LISTEN",
+        "A cluster of three",
+        "Failure detector",
+    ] {
         assert!(serve.contains(word), "{word}");
     }
     fs::remove_dir_all(&directory).unwrap();

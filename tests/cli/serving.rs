@@ -158,10 +158,7 @@ fn systemd_is_told_why_a_node_is_not_ready_then_that_it_is_and_then_that_it_drai
     socket.set_read_timeout(Some(2 * PATIENCE)).unwrap();
     // Somebody accepts and says nothing: a seed that does not answer.
     let seed = TcpListener::bind("127.0.0.1:0").unwrap();
-    let more = format!(
-        "--drain-timeout 1s --seeds {}",
-        seed.local_addr().unwrap()
-    );
+    let more = format!("--drain-timeout 1s --seeds {}", seed.local_addr().unwrap());
     let mut node = Serving::run(Serving::command(&more).env("NOTIFY_SOCKET", &path));
     std::fs::remove_file(&path).unwrap();
 
