@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ringpost::client::{RootCertificates, Target, Token as UserToken};
 
 use super::bench::BenchArgs;
+use super::health::HealthArgs;
+use super::manual::{CompletionsArgs, ManArgs};
 use super::settings::Settings;
 use super::values::{Span, root_certificates};
 
@@ -41,8 +43,11 @@ pub enum Command {
     Demo(DemoArgs),
     Locate(LocateArgs),
     Status(StatusArgs),
+    Health(HealthArgs),
     Send(SendArgs),
     Bench(Box<BenchArgs>),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Run one node of a cluster.
