@@ -78,7 +78,9 @@ fn describe(ring: &Ring, query: &str) -> Value {
             "successor": preference.get(1).map(name),
         })
     };
-    let places = keys.take(KEYS_MAX).map(|key| (key.to_string(), place(&key)));
+    let places = keys
+        .take(KEYS_MAX)
+        .map(|key| (key.to_string(), place(&key)));
     json!({
         "digest": ring.digest().to_string(),
         "nodes": ring.nodes().iter().map(|node| node.id.as_str()).collect::<Vec<_>>(),
@@ -135,6 +137,9 @@ mod tests {
         assert!(ring["places"]["J\u{fc}rgen"]["at"].as_f64().unwrap() < 1.0);
         let alice = &ring["places"]["alice"];
         assert_ne!(alice["owner"], alice["successor"]);
-        assert_eq!(described(&[], "key=alice")["places"]["alice"]["owner"], Value::Null);
+        assert_eq!(
+            described(&[], "key=alice")["places"]["alice"]["owner"],
+            Value::Null
+        );
     }
 }

@@ -21,7 +21,8 @@ export function drawNodes() {
   const cards = byId("nodes");
   cluster.nodes.forEach((node, index) => drawCard(cards.children[index] ?? addCard(cards, node), node));
   enable(byId("add-node"), cluster.nodes.length < NODES_MAX);
-  const digests = new Set(cluster.nodes.flatMap(({ state, digest }) => (state === "running" && digest ? [digest] : [])));
+  const running = cluster.nodes.filter(({ state, digest }) => state === "running" && digest);
+  const digests = new Set(running.map(({ digest }) => digest));
   const [digest] = digests;
   const agreed = digest ? `The ring's digest is ${digest}, on every node.` : "";
   const split = `The nodes do not agree about the ring yet (${digests.size} views).`;

@@ -15,6 +15,8 @@ const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MAX_MS = 3000;
 /** Users that are named as online; more are counted. */
 const NAMES_MAX = 12;
+/** Why a node sends a user on. @type {Record<string, string>} */
+const WHY = { drain: "its node is stopping", moved: "the ring has changed", not_owner: "another node owns it" };
 
 export class Pane {
   user;
@@ -104,8 +106,8 @@ export class Pane {
   /** Whom one can write to. */
   listOthers() {
     const select = this.#find("[name=to]");
-    const known = [LOBBY, ...this.#others().filter((other) => other !== this.user)];
-    for (const name of known.slice(select.options.length)) select.add(new Option(name === LOBBY ? `#${LOBBY}` : name, name));
+    const all = [LOBBY, ...this.#others().filter((other) => other !== this.user)];
+    for (const name of all.slice(select.options.length)) select.add(new Option(name === LOBBY ? `#${name}` : name, name));
   }
 
   /** The next message goes there. @param {string} to */
@@ -115,10 +117,10 @@ export class Pane {
 
   /** Draws what depends on the ring. */
   draw() {
-    const owner = ownerOf(this.user);
-    const what = !this.client ? "away" : this.node ? (this.node === owner ? `on ${this.node}, the owner` : `on ${this.node}, as a guest of ${owner}`) : "connecting…";
-    write(this.#find(".here"), what);
-    tint(this.#find(".here"), this.node);
+    const [node, owner] = [this.node, ownerOf(this.user)];
+    const where = node === owner ? `on ${node}, the owner` : `on ${node}, as a guest of ${owner}`;
+    write(this.#find(".here"), !this.client ? "away" : node ? where : "connecting…");
+    tint(this.#find(".here"), node);
   }
 
   #draw() {
@@ -149,8 +151,7 @@ export class Pane {
 
   /** @param {string} reason */
   #redirect(reason) {
-    const why = { drain: "its node is stopping", moved: "the ring has changed", not_owner: "another node owns it" }[reason];
-    this.#log(`sent on: ${why ?? reason}`);
+    this.#log(`sent on: ${WHY[reason] ?? reason}`);
   }
 
   /** @param {Client} client */
@@ -173,8 +174,8 @@ export class Pane {
     bubble.dataset.id = id;
     const note = find(bubble, ".note");
     const receipt = note.appendChild(element("span", { text: "on its way" }));
-    const sent = this.client.send(inLobby ? { room: to } : { user: to }, { text, ...start }, { id, notify: !inLobby, echo: false });
-    sent.then(
+    const options = { id, notify: !inLobby, echo: false };
+    this.client.send(inLobby ? { room: to } : { user: to }, { text, ...start }, options).then(
       ({ copies }) => {
         write(receipt, `accepted, ${copies === 1 ? "1 copy" : `${copies} copies`}, ${duration(now() - start.at)}`);
       },
@@ -199,14 +200,16 @@ export class Pane {
     const inLobby = stream !== "inbox";
     const text = typeof body?.text === "string" ? body.text : JSON.stringify(body);
     const bubble = this.#bubble("theirs", `${from}${inLobby ? ` in #${LOBBY}` : ""}`, text);
-    if (typeof body?.at === "number") find(bubble, ".note").append(drawWay(body, inLobby ? LOBBY : this.user, this.node));
+    const target = inLobby ? LOBBY : this.user;
+    if (typeof body?.at === "number") find(bubble, ".note").append(drawWay(body, target, this.node));
     say(`${from} to ${inLobby ? "the lobby" : this.user}: ${text}`);
   }
 
   /** @param {string} whose @param {string} head @param {string} text */
   #bubble(whose, head, text) {
-    const parts = [element("small", { class: "head", text: head }), element("span", { class: "text", text }), element("small", { class: "note" })];
-    const bubble = element("li", { class: `bubble ${whose}` }, ...parts);
+    const bubble = element("li", { class: `bubble ${whose}` });
+    bubble.append(element("small", { class: "head", text: head }));
+    bubble.append(element("span", { class: "text", text }), element("small", { class: "note" }));
     this.#append(bubble);
     return bubble;
   }

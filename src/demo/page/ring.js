@@ -43,8 +43,8 @@ function drawParts() {
   for (let begin = 0, end = 0; begin < parts.length; begin = end) {
     while (end < parts.length && parts[end] === parts[begin]) end += 1;
     // An arc cannot be a whole circle.
-    const middle = (begin + end) / 2;
-    for (const [from, to] of [[begin, middle], [middle, end]]) paths[parts[begin]] += arc(from / parts.length, to / parts.length);
+    const [from, middle, to] = [begin, (begin + end) / 2, end].map((part) => part / parts.length);
+    paths[parts[begin]] += arc(from, middle) + arc(middle, to);
   }
   const made = nodes.map((id, index) => {
     const path = svg("path", { d: paths[index], class: "part tinted" });
@@ -91,9 +91,13 @@ function newStand(id) {
   return stand;
 }
 
-/** Each user of the page, and the room, on the rim, with a line to the owner; a guest with another to where it is. @param {Somebody[]} people */
+/**
+ * Each user of the page, and the room, on the rim, with a line to the owner; a guest with another to where it is.
+ * @param {Somebody[]} people
+ */
 function drawPlaces(people) {
-  const all = [...people.map(({ user, node }) => ({ key: user, name: user, node })), { key: LOBBY, name: `#${LOBBY}`, node: undefined }];
+  const lobby = { key: LOBBY, name: `#${LOBBY}`, node: undefined };
+  const all = [...people.map(({ user, node }) => ({ key: user, name: user, node })), lobby];
   const marks = byId("marks");
   /** @type {{x: number, y: number}[]} */
   const labels = [];
@@ -120,16 +124,19 @@ function drawPlaces(people) {
 /** Where the label for a place goes, not onto another one. @param {{x: number, y: number}[]} labels @param {number} at */
 function apart(labels, at) {
   let label = point(at, LABELS);
-  for (let tries = 0; tries < 8 && labels.some(({ x, y }) => Math.abs(x - label.x) < 30 && Math.abs(y - label.y) < 11); tries += 1) {
+  const isTaken = () => labels.some(({ x, y }) => Math.abs(x - label.x) < 30 && Math.abs(y - label.y) < 11);
+  for (let tries = 0; tries < 8 && isTaken(); tries += 1) {
     label = { ...label, y: label.y + (label.y < CENTRE ? -11 : 11) };
   }
   labels.push(label);
-  return { x: label.x, y: label.y + 3.5 };
+  // Text stands on its place.
+  return { x: label.x, y: label.y + (label.y < CENTRE ? 2 : 6) };
 }
 
 function newMark() {
   const mark = svg("g", { class: "mark tinted" });
-  mark.append(svg("line", { class: "to-owner" }), svg("line", { class: "to-node" }), svg("circle", { r: 5 }), svg("text", {}));
+  mark.append(svg("line", { class: "to-owner" }), svg("line", { class: "to-node" }));
+  mark.append(svg("circle", { r: 5 }), svg("text", {}));
   return mark;
 }
 

@@ -20,7 +20,8 @@ export class Demo extends Browser {
 
   static async open(nodes = 3) {
     const demo = new Demo();
-    demo.#child = spawn(binary, ["demo", "--nodes", String(nodes), "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+    const flags = ["--nodes", String(nodes), "--listen", "127.0.0.1:0"];
+    demo.#child = spawn(binary, ["demo", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
     const opened = new Promise((resolve, reject) => {
       createInterface({ input: demo.#child.stdout }).on("line", (line) => {
         const url = /^Open (\S+)/.exec(line)?.[1];
@@ -32,7 +33,8 @@ export class Demo extends Browser {
     await demo.start(demo.url);
     await demo.appear({ width: 1280 });
     await demo.areOnline("alice", "bob");
-    await demo.until("all nodes share the ring", `document.querySelectorAll("#stands .stand:not(.gone)").length === ${nodes}`);
+    const onRing = `document.querySelectorAll("#stands .stand:not(.gone)").length`;
+    await demo.until("all nodes share the ring", `${onRing} === ${nodes}`);
     return demo;
   }
 
@@ -99,7 +101,8 @@ export class Demo extends Browser {
 
   /** Waits until nothing could be lost with one more node. */
   async allCopiesMade() {
-    await until("all copies are made", async () => (await this.texts(".node-copies")).every((copies) => copies !== "" && !copies.endsWith("to make")));
+    const areMade = async () => (await this.texts(".node-copies")).every((copies) => ["all made", "–"].includes(copies));
+    await until("all copies are made", areMade);
   }
 
   /** @returns {Promise<Record<string, number>>} */

@@ -14,7 +14,8 @@ const FLAGS = [
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"],
 ];
 
-/** Keys that have no text, or another one than their name. @type {Record<string, {code?: string, text?: string, windowsVirtualKeyCode: number}>} */
+/** @typedef {{code?: string, text?: string, windowsVirtualKeyCode: number}} Key */
+/** Keys that have no text, or another one than their name. @type {Record<string, Key>} */
 const KEYS = {
   Enter: { text: "\r", windowsVirtualKeyCode: 13 },
   Tab: { windowsVirtualKeyCode: 9 },
@@ -30,7 +31,7 @@ export class Browser {
   #session;
   #calls = 0;
   #waiting = new Map();
-  /** What a developer would see in red: exceptions, violations of the page's policy, errors that it logs. @type {string[]} */
+  /** Exceptions, violations of the page's policy, errors that it logs. @type {string[]} */
   errors = [];
   /** Requests and connections that failed. @type {string[]} */
   failures = [];
@@ -38,7 +39,8 @@ export class Browser {
   /** Starts it, and loads a page. @param {string} url */
   async start(url) {
     this.#profile = await mkdtemp(join(tmpdir(), "ringpost-browser-"));
-    this.#process = spawn(chromium, [...FLAGS, `--user-data-dir=${this.#profile}`, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+    const flags = [...FLAGS, `--user-data-dir=${this.#profile}`, "about:blank"];
+    this.#process = spawn(chromium, flags, { stdio: ["ignore", "ignore", "pipe"] });
     const lines = createInterface({ input: this.#process.stderr });
     const listening = new Promise((resolve) => {
       lines.on("line", (line) => {
@@ -124,8 +126,10 @@ export class Browser {
 
   /** The page as on a screen of this size. @param {{width: number, height?: number, dark?: boolean, phone?: boolean}} how */
   async appear({ width, height = 900, dark = false, phone = false }) {
-    await this.call("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: phone ? 2 : 1, mobile: phone });
-    await this.call("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }] });
+    const screen = { width, height, deviceScaleFactor: phone ? 2 : 1, mobile: phone };
+    await this.call("Emulation.setDeviceMetricsOverride", screen);
+    const scheme = { name: "prefers-color-scheme", value: dark ? "dark" : "light" };
+    await this.call("Emulation.setEmulatedMedia", { features: [scheme] });
   }
 
   /** Writes a picture of the page, of all of it or of what the screen shows. @param {string} path */
@@ -139,7 +143,8 @@ export class Browser {
     this.#socket?.close();
     if (!this.#process) return;
     this.#process.kill("SIGKILL");
-    await new Promise((resolve) => (this.#process.exitCode ?? this.#process.signalCode ? resolve() : this.#process.once("exit", resolve)));
+    const hasEnded = (this.#process.exitCode ?? this.#process.signalCode) !== null;
+    if (!hasEnded) await new Promise((resolve) => this.#process.once("exit", resolve));
     await rm(this.#profile, { recursive: true, force: true, maxRetries: 5 });
   }
 }
