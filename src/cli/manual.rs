@@ -57,12 +57,11 @@ pub fn pages(args: &ManArgs, command: Command) -> Outcome {
     let refuse =
         |path: &Path, error: io::Error| format!("{} cannot be written: {error}", path.display());
     std::fs::create_dir_all(&args.out).map_err(|error| refuse(&args.out, error))?;
-    // What is said of a setting comes from its documentation, not from this machine's environment.
     let mut command = command.disable_help_subcommand(true);
     command.build();
     let subcommands = command.get_subcommands().cloned();
     for command in subcommands.chain([command.clone()]) {
-        let page = Man::new(command).manual("Ringpost").date("");
+        let page = Man::new(command).manual("Ringpost");
         let path = args.out.join(page.get_filename());
         page.generate_to(&args.out)
             .map_err(|error| refuse(&path, error))?;
