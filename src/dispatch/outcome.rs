@@ -4,7 +4,7 @@ use super::{Dispatch, Origin, Path};
 use crate::core::peer::{Answer, Outcome, Reply};
 use crate::core::protocol::{Receipt, Reply as Told};
 use crate::error::ErrorCode;
-use crate::id::NodeId;
+use crate::id::{NodeId, RoomName};
 
 impl Dispatch {
     /// Tells whoever wants to know what became of a request.
@@ -128,19 +128,7 @@ impl Dispatch {
                 self.watch_answered(&key, number, count);
             }
             Origin::Roster { session, id, room } => {
-                session.tell(&if let Answer::Roster(page) = &answer {
-                    Told::RoomPresence {
-                        id: &id,
-                        room: &room,
-                        page,
-                    }
-                } else {
-                    Told::Failed {
-                        id: &id,
-                        code: ErrorCode::Unreachable,
-                        message: "the room's node did not answer",
-                    }
-                });
+                session.tell(&roster_told(&id, &room, &answer));
             }
             Origin::Consent(question) => self.consent_answered(&question, outcome, answer),
             // It may have given up.
@@ -170,5 +158,18 @@ impl Dispatch {
         };
         counter.add();
         Some(code)
+    }
+}
+
+/// What a client is told that asked who is in a room.
+fn roster_told<'a>(id: &'a str, room: &'a RoomName, answer: &'a Answer) -> Told<'a> {
+    if let Answer::Roster(page) = answer {
+        Told::RoomPresence { id, room, page }
+    } else {
+        Told::Failed {
+            id,
+            code: ErrorCode::Unreachable,
+            message: "the room's node did not answer",
+        }
     }
 }
