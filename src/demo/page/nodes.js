@@ -66,7 +66,7 @@ function drawCard(card, node) {
   card.dataset.state = node.state;
   write(find(card, ".badge"), agreed ? node.state : `${node.state}, seen as ${known}`);
   write(find(card, ".node-share"), percent(member?.share ?? 0));
-  const guests = node.guests ? ` (${node.guests} guests)` : "";
+  const guests = node.guests ? `, ${node.guests} guest${node.guests === 1 ? "" : "s"}` : "";
   write(find(card, ".node-sessions"), node.sessions === null ? "–" : `${node.sessions}${guests}`);
   write(find(card, ".node-copies"), missingCopies(node, member));
   write(find(card, ".node-at"), new URL(node.url).host);

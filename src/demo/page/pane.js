@@ -118,7 +118,7 @@ export class Pane {
   /** Draws what depends on the ring. */
   draw() {
     const [node, owner] = [this.node, ownerOf(this.user)];
-    const where = node === owner ? `on ${node}, the owner` : `on ${node}, as a guest of ${owner}`;
+    const where = node === owner ? `on ${node}, the owner` : `on ${node}, a guest`;
     write(this.#find(".here"), !this.client ? "away" : node ? where : "connecting…");
     tint(this.#find(".here"), node);
   }
