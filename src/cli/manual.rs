@@ -63,9 +63,19 @@ pub fn pages(args: &ManArgs, command: Command) -> Outcome {
     for command in subcommands.chain([command.clone()]) {
         let page = Man::new(command).manual("Ringpost");
         let path = args.out.join(page.get_filename());
-        page.generate_to(&args.out)
-            .map_err(|error| refuse(&path, error))?;
+        let mut text = Vec::new();
+        let written = page
+            .render(&mut text)
+            .and_then(|()| std::fs::write(&path, with_examples(&text)));
+        written.map_err(|error| refuse(&path, error))?;
         print(&path.display().to_string());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page with what follows the help under a name of its own, in lines as they were written: examples are among
+/// them.
+fn with_examples(page: &[u8]) -> String {
+    let page = String::from_utf8_lossy(page);
+    page.replace("\n.SH EXTRA\n", "\n.SH NOTES\n.nf\n")
 }

@@ -152,7 +152,8 @@ fn heard(socket: &std::os::unix::net::UnixDatagram) -> String {
 fn systemd_is_told_why_a_node_is_not_ready_then_that_it_is_and_then_that_it_drains() {
     use std::os::unix::net::UnixDatagram;
 
-    let name = format!("notify-{}", std::process::id());
+    // Below the build's own directory the path could be too long for a socket.
+    let name = format!("ringpost-notify-{}", std::process::id());
     let path = std::env::temp_dir().join(name);
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(2 * PATIENCE)).unwrap();
@@ -160,7 +161,6 @@ fn systemd_is_told_why_a_node_is_not_ready_then_that_it_is_and_then_that_it_drai
     let seed = TcpListener::bind("127.0.0.1:0").unwrap();
     let more = format!("--drain-timeout 1s --seeds {}", seed.local_addr().unwrap());
     let mut node = Serving::run(Serving::command(&more).env("NOTIFY_SOCKET", &path));
-    std::fs::remove_file(&path).unwrap();
 
     assert_eq!(heard(&socket), "STATUS=no other node has answered yet\n");
     let mut last = heard(&socket);
@@ -170,5 +170,6 @@ fn systemd_is_told_why_a_node_is_not_ready_then_that_it_is_and_then_that_it_drai
     assert_eq!(last, "READY=1\nSTATUS=ready\n");
     node.signal("-TERM");
     assert_eq!(heard(&socket), "STOPPING=1\nSTATUS=draining\n");
+    std::fs::remove_file(&path).unwrap();
     assert_eq!(node.exit_code(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! The StatefulSet and what stands around it.
+//! The `StatefulSet` and what stands around it.
 
 use serde::Deserialize as _;
 use serde_yaml_ng::{Deserializer, Value};

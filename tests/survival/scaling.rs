@@ -8,11 +8,11 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
 use crate::random::Random;
-use crate::support::{Cluster, Node, Signal, skipped};
+use crate::support::{Cluster, Node, Signal, holds_for, skipped};
 use crate::{ALL, COPIED, DRAINED, assert_all_were_heard, cluster_flags, rounds};
 
 /// What all nodes have as their seed, before the port.
@@ -96,13 +96,18 @@ fn nothing_is_lost_from_three_nodes_to_five_and_back_with_one_name_as_the_only_s
     }
     like_pods(&mut cluster, &hosts);
 
-    // A name is there before its node listens, as with publishNotReadyAddresses.
-    hosts.set(cluster.nodes[..FEW].iter());
+    // At first the name stands for nobody, as before a Service has its pods: it is looked up again and again.
     cluster.start_in_order(&[0, 1, 2]);
+    holds_for(Duration::from_secs(1), "each is alone", || {
+        let views: Vec<_> = cluster.running().filter_map(Node::view).collect();
+        views.len() == FEW && views.iter().all(|view| view.0["members"][1].is_null())
+    });
+    hosts.set(cluster.nodes[..FEW].iter());
     cluster.wait_settled(COPIED);
     let nodes = cluster.nodes[..FEW].iter().map(|node| node.listen);
     let fleet = Fleet::start(nodes.collect(), &random);
     for round in 0..rounds(1) {
+        // The names of those that come are there before they listen, as with publishNotReadyAddresses.
         hosts.set(cluster.nodes.iter());
         let start = Instant::now();
         cluster.start_in_order(&[3, 4]);
