@@ -61,10 +61,10 @@ fn run(name: &str, cluster: Cluster) {
                 if place.can_run(&step.command) {
                     let step = with_pids(&place, &started, step);
                     run_step(&mut place, &block, &step);
-                    started.extend(ids_started(&step.command));
-                    if step.command.contains("ringpost serve") {
-                        settle(&place, &started);
-                    } else if step.command.starts_with("kill ") {
+                    let ids = ids_started(&step.command);
+                    settle(&place, &ids);
+                    started.extend(ids);
+                    if step.command.starts_with("kill ") {
                         wait_for_its_end(&place, &started);
                     }
                 }
@@ -119,16 +119,24 @@ fn ids_started(command: &str) -> Vec<String> {
 }
 
 /// A reader of the document waits for what a script does not: that the nodes have found each other.
-fn settle(place: &Place, started: &[String]) {
-    let together = started.iter().filter(|id| id.starts_with('n')).count();
-    let nodes = place.cluster.nodes.iter().take(together);
+fn settle(place: &Place, ids: &[String]) {
+    let number = |id: &String| id.strip_prefix('n').and_then(|number| number.parse::<usize>().ok());
+    let together: Vec<usize> = ids.iter().filter_map(number).collect();
     wait_until(PATIENCE, "the nodes of the document see each other", || {
-        nodes.clone().all(|node| {
-            let view = http::get(node.admin, "/v1/cluster").ok().map(|answer| View(answer.json()));
+        together.iter().all(|node| {
+            let node = &place.cluster.nodes[node - 1];
             let ready = http::get(node.admin, "/readyz").is_ok_and(|answer| answer.status == 200);
-            ready && view.is_some_and(|view| (1..=together).all(|n| view.state(&format!("n{n}")) == "alive"))
+            let sees_all = |view: View| ids.iter().all(|id| view.state(id) == "alive");
+            ready && node.view().is_some_and(sees_all)
         })
     });
+    // A node of a cluster of its own stands in the document as the fourth.
+    if together.is_empty() && !ids.is_empty() {
+        wait_until(PATIENCE, "the node of the document is ready", || {
+            let fourth = place.cluster.nodes[3].admin;
+            http::get(fourth, "/readyz").is_ok_and(|answer| answer.status == 200)
+        });
+    }
 }
 
 /// The document says that the others take a killed node for down in a few seconds.

@@ -45,8 +45,8 @@ impl Scene {
         friend.send_json(&send);
         let receipt = friend.expect("receipt");
         assert_eq!(receipt["status"], "accepted", "{receipt}");
-        let delivered = friend.expect("delivered");
-        assert_eq!(delivered["id"], id, "{delivered}");
+        // That of a message before may come again: the ack is not what a crash leaves behind.
+        while friend.expect("delivered")["id"] != id {}
     }
 
     /// Lets the client live through all of it.
