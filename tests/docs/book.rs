@@ -40,7 +40,10 @@ impl Block {
     /// Whether it is a drawing, an output or a list of messages: nothing that could be run.
     pub fn looks_like_a_figure(&self) -> bool {
         let starts = ["ringpost ", "curl ", "cargo ", "$ "];
-        !self.text.lines().any(|line| starts.iter().any(|start| line.starts_with(start)))
+        !self
+            .text
+            .lines()
+            .any(|line| starts.iter().any(|start| line.starts_with(start)))
     }
 }
 
@@ -53,10 +56,14 @@ pub fn root() -> &'static Path {
 pub fn documents() -> Vec<Document> {
     let mut names = vec![PathBuf::from("README.md")];
     let entries = fs::read_dir(root().join("docs")).expect("there is docs/");
-    let docs = entries.map(|entry| Path::new("docs").join(entry.expect("it can be read").file_name()));
+    let docs =
+        entries.map(|entry| Path::new("docs").join(entry.expect("it can be read").file_name()));
     names.extend(docs.filter(|name| name.extension().is_some_and(|end| end == "md")));
     names.sort();
-    names.iter().map(|name| read(&name.to_string_lossy())).collect()
+    names
+        .iter()
+        .map(|name| read(&name.to_string_lossy()))
+        .collect()
 }
 
 /// One document.
@@ -84,7 +91,12 @@ pub fn read(name: &str) -> Document {
     }
     assert!(open.is_none(), "{name}: a fence is not closed");
     let name = name.to_owned();
-    Document { name, text, blocks, anchors }
+    Document {
+        name,
+        text,
+        blocks,
+        anchors,
+    }
 }
 
 fn opened(document: &str, line: usize, info: &str) -> Block {
@@ -102,9 +114,17 @@ fn opened(document: &str, line: usize, info: &str) -> Block {
 fn anchor(anchors: &mut BTreeSet<String>, heading: &str) {
     let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     let slug: String = (heading.to_lowercase().chars())
-        .filter_map(|c| if c == ' ' { Some('-') } else { kept(c).then_some(c) })
+        .filter_map(|c| {
+            if c == ' ' {
+                Some('-')
+            } else {
+                kept(c).then_some(c)
+            }
+        })
         .collect();
     let again = (1..).map(|number| format!("{slug}-{number}"));
-    let free = std::iter::once(slug.clone()).chain(again).find(|name| !anchors.contains(name));
+    let free = std::iter::once(slug.clone())
+        .chain(again)
+        .find(|name| !anchors.contains(name));
     anchors.extend(free);
 }

@@ -16,7 +16,9 @@ pub fn chromium() -> Option<PathBuf> {
     }
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let folders = std::env::split_paths(&std::env::var_os("PATH")?).collect::<Vec<_>>();
-    let all = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
+    let all = folders
+        .iter()
+        .flat_map(|folder| names.iter().map(|name| folder.join(name)));
     all.into_iter().find(|path| path.is_file())
 }
 
@@ -33,7 +35,10 @@ impl Page {
         let listener = TcpListener::bind((ip, 0)).expect("a free port");
         let at = listener.local_addr().expect("it is bound");
         let read = |(name, path): &(&str, PathBuf)| {
-            (format!("/{name}"), fs::read_to_string(path).expect("it was written"))
+            (
+                format!("/{name}"),
+                fs::read_to_string(path).expect("it was written"),
+            )
         };
         let files: Vec<_> = files.iter().map(read).collect();
         thread::spawn(move || {
@@ -45,15 +50,34 @@ impl Page {
         let directory = log_directory();
         let log = directory.join("browser.log");
         let mut command = Command::new(chromium);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
-        command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-        command.arg(format!("--user-data-dir={}", directory.join("profile").display()));
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+        ]);
+        command.args([
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+        ]);
+        command.arg(format!(
+            "--user-data-dir={}",
+            directory.join("profile").display()
+        ));
         command.args(["--remote-debugging-port=0", "--enable-logging=stderr"]);
         command.arg(format!("http://{at}/index.html{query}"));
         let output = File::create(&log).expect("it can be written to");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output);
         let process = command.spawn().expect("the browser starts");
-        Self { process, log, directory }
+        Self {
+            process,
+            log,
+            directory,
+        }
     }
 
     /// What the page has logged, a line each.
@@ -92,8 +116,15 @@ fn answer(mut stream: TcpStream, files: &[(String, String)]) -> std::io::Result<
         }
     }
     let file = files.iter().find(|(name, _)| name == path);
-    let kind = if path.ends_with(".js") { "text/javascript" } else { "text/html" };
+    let kind = if path.ends_with(".js") {
+        "text/javascript"
+    } else {
+        "text/html"
+    };
     let (status, text) = file.map_or(("404 Not Found", ""), |(_, text)| ("200 OK", text));
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n", text.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n",
+        text.len()
+    );
     stream.write_all(format!("{head}Connection: close\r\n\r\n{text}").as_bytes())
 }

@@ -22,7 +22,10 @@ struct Step {
 /// Those of a `console` block: each begins behind a `$`, and goes on behind a `\` and between quotes.
 fn steps(block: &Block) -> Vec<Step> {
     if block.language == "sh" {
-        return vec![Step { command: block.text.clone(), shown: String::new() }];
+        return vec![Step {
+            command: block.text.clone(),
+            shown: String::new(),
+        }];
     }
     let mut steps: Vec<Step> = Vec::new();
     let mut goes_on = false;
@@ -31,13 +34,21 @@ fn steps(block: &Block) -> Vec<Step> {
         match (command, steps.last_mut()) {
             (Some(command), _) => {
                 let command = format!("{command}\n");
-                steps.push(Step { command, shown: String::new() });
+                steps.push(Step {
+                    command,
+                    shown: String::new(),
+                });
             }
-            (None, Some(step)) if goes_on => step.command += &format!("{line}\n"),
-            (None, Some(step)) => step.shown += &format!("{line}\n"),
-            (None, None) => panic!("{}, line {}: output before a command", block.document, block.line),
+            (None, Some(step)) if goes_on => step.command.extend([line, "\n"]),
+            (None, Some(step)) => step.shown.extend([line, "\n"]),
+            (None, None) => panic!(
+                "{}, line {}: output before a command",
+                block.document, block.line
+            ),
         }
-        let quotes = steps.last().map_or(0, |step| step.command.matches('\'').count());
+        let quotes = steps
+            .last()
+            .map_or(0, |step| step.command.matches('\'').count());
         goes_on = (line.ends_with('\\') || quotes % 2 == 1) && (command.is_some() || goes_on);
     }
     steps
@@ -61,10 +72,10 @@ fn run(name: &str, cluster: Cluster) {
                 if place.can_run(&step.command) {
                     let step = with_pids(&place, &started, step);
                     run_step(&mut place, &block, &step);
-                    started.extend(ids_started(&step.command));
-                    if step.command.contains("ringpost serve") {
-                        settle(&place, &started);
-                    } else if step.command.starts_with("kill ") {
+                    let ids = ids_started(&step.command);
+                    settle(&place, &ids);
+                    started.extend(ids);
+                    if step.command.starts_with("kill ") {
                         wait_for_its_end(&place, &started);
                     }
                 }
@@ -91,7 +102,9 @@ fn run_step(place: &mut Place, block: &Block, step: &Step) {
     let status = running.status().expect("it has ended");
     assert!(status.success(), "{at} {status}:\n{}", running.output());
     // What runs in the background says what it says later.
-    expect(&mut running, &at, |running| shows(&running.output(), &shown));
+    expect(&mut running, &at, |running| {
+        shows(&running.output(), &shown)
+    });
 }
 
 fn expect(running: &mut Running, at: &str, mut condition: impl FnMut(&mut Running) -> bool) {
@@ -113,33 +126,56 @@ fn with_pids(place: &Place, started: &[String], mut step: Step) -> Step {
 
 /// The ids of the nodes that a command starts.
 fn ids_started(command: &str) -> Vec<String> {
-    let lines = command.lines().filter(|line| line.starts_with("ringpost serve"));
-    let ids = lines.filter(|line| !line.contains("--check")).filter_map(|line| line.split("--id ").nth(1));
-    ids.filter_map(|rest| rest.split_whitespace().next()).map(ToOwned::to_owned).collect()
+    let lines = command
+        .lines()
+        .filter(|line| line.starts_with("ringpost serve"));
+    let ids = lines
+        .filter(|line| !line.contains("--check"))
+        .filter_map(|line| line.split("--id ").nth(1));
+    ids.filter_map(|rest| rest.split_whitespace().next())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// A reader of the document waits for what a script does not: that the nodes have found each other.
-fn settle(place: &Place, started: &[String]) {
-    let together = started.iter().filter(|id| id.starts_with('n')).count();
-    let nodes = place.cluster.nodes.iter().take(together);
+fn settle(place: &Place, ids: &[String]) {
+    let number = |id: &String| {
+        id.strip_prefix('n')
+            .and_then(|number| number.parse::<usize>().ok())
+    };
+    let together: Vec<usize> = ids.iter().filter_map(number).collect();
     wait_until(PATIENCE, "the nodes of the document see each other", || {
-        nodes.clone().all(|node| {
-            let view = http::get(node.admin, "/v1/cluster").ok().map(|answer| View(answer.json()));
+        together.iter().all(|node| {
+            let node = &place.cluster.nodes[node - 1];
             let ready = http::get(node.admin, "/readyz").is_ok_and(|answer| answer.status == 200);
-            ready && view.is_some_and(|view| (1..=together).all(|n| view.state(&format!("n{n}")) == "alive"))
+            let sees_all = |view: View| ids.iter().all(|id| view.state(id) == "alive");
+            ready && node.view().is_some_and(sees_all)
         })
     });
+    // A node of a cluster of its own stands in the document as the fourth.
+    if together.is_empty() && !ids.is_empty() {
+        wait_until(PATIENCE, "the node of the document is ready", || {
+            let fourth = place.cluster.nodes[3].admin;
+            http::get(fourth, "/readyz").is_ok_and(|answer| answer.status == 200)
+        });
+    }
 }
 
 /// The document says that the others take a killed node for down in a few seconds.
 fn wait_for_its_end(place: &Place, started: &[String]) {
     let first = &place.cluster.nodes[0];
     let gone = |id: &&String| id.starts_with('n') && place.pid_of(id).is_none();
-    wait_until(PATIENCE, "a node that was killed is gone, and known to be", || {
-        let mut gone = started.iter().filter(gone).peekable();
-        gone.peek().is_some()
-            && first.view().is_some_and(|view| gone.all(|id| view.state(id) == "down"))
-    });
+    wait_until(
+        PATIENCE,
+        "a node that was killed is gone, and known to be",
+        || {
+            let mut gone = started.iter().filter(gone).peekable();
+            gone.peek().is_some()
+                && first
+                    .view()
+                    .is_some_and(|view| gone.all(|id| view.state(id) == "down"))
+        },
+    );
 }
 
 /// The document starts its nodes itself.
@@ -179,7 +215,12 @@ fn the_calls_of_backends_work() {
 
 #[test]
 fn the_commands_of_the_other_documents_work() {
-    for name in ["docs/migrating.md", "docs/configuration.md", "docs/library.md", "docs/load.md"] {
+    for name in [
+        "docs/migrating.md",
+        "docs/configuration.md",
+        "docs/library.md",
+        "docs/load.md",
+    ] {
         run_at_three_nodes(name);
     }
 }

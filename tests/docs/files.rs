@@ -11,11 +11,16 @@ use super::support::cluster::BINARY;
 fn every_toml_file_is_a_good_configuration() {
     let mut checked = 0;
     for document in documents() {
-        for block in document.blocks.iter().filter(|block| block.language == "toml") {
+        for block in document
+            .blocks
+            .iter()
+            .filter(|block| block.language == "toml")
+        {
             let Some(name) = block.value("file") else {
                 continue;
             };
-            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("docs-{}-{name}", std::process::id()));
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR"))
+                .join(format!("docs-{}-{name}", std::process::id()));
             fs::write(&path, &block.text).expect("it can be written");
             let mut command = Command::new(BINARY);
             command.args(["serve", "--check", "--config"]).arg(&path);

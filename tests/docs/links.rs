@@ -5,7 +5,12 @@ use std::path::{Component, Path, PathBuf};
 use super::book::{Document, documents, read, root};
 
 /// More documents that have links.
-const OTHERS: [&str; 4] = ["ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md", "clients/js/README.md"];
+const OTHERS: [&str; 4] = [
+    "ARCHITECTURE.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "clients/js/README.md",
+];
 
 /// All targets of `[…](…)` outside of code.
 fn targets(document: &Document) -> Vec<String> {
@@ -56,7 +61,8 @@ fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
                 file => plain(&folder.join(file)),
             };
             let there = root().join(&path).exists();
-            let anchored = || anchor.is_empty() || read(&path.to_string_lossy()).anchors.contains(anchor);
+            let anchored =
+                || anchor.is_empty() || read(&path.to_string_lossy()).anchors.contains(anchor);
             if !there || !anchored() {
                 broken.push(format!("{}: {target}", document.name));
             }
@@ -70,9 +76,18 @@ fn the_index_and_the_readme_name_every_document() {
     let documents = documents();
     let index = read("docs/README.md");
     let readme = read("README.md");
-    for document in documents.iter().filter(|d| d.name.starts_with("docs/") && d.name != "docs/README.md") {
+    for document in documents
+        .iter()
+        .filter(|d| d.name.starts_with("docs/") && d.name != "docs/README.md")
+    {
         let name = document.name.trim_start_matches("docs/");
-        assert!(index.text.contains(&format!("({name}")), "docs/README.md: {name}");
-        assert!(readme.text.contains(&format!("({}", document.name)), "README.md: {name}");
+        assert!(
+            index.text.contains(&format!("({name}")),
+            "docs/README.md: {name}"
+        );
+        assert!(
+            readme.text.contains(&format!("({}", document.name)),
+            "README.md: {name}"
+        );
     }
 }

@@ -35,7 +35,11 @@ fn every_block_is_run_or_says_that_it_is_not() {
     for block in &not_run {
         println!("not run: {}, line {}", block.document, block.line);
     }
-    assert!(not_run.len() <= NOT_RUN_MAX, "{} are not run", not_run.len());
+    assert!(
+        not_run.len() <= NOT_RUN_MAX,
+        "{} are not run",
+        not_run.len()
+    );
     for block in documents.iter().flat_map(|document| &document.blocks) {
         let known = match block.language.as_str() {
             "sh" | "console" | "json" | "text" | "rust" => true,
@@ -45,7 +49,11 @@ fn every_block_is_run_or_says_that_it_is_not() {
             "" => block.looks_like_a_figure(),
             _ => false,
         };
-        assert!(known, "{}, line {}: what is it?", block.document, block.line);
+        assert!(
+            known,
+            "{}, line {}: what is it?",
+            block.document, block.line
+        );
     }
 }
 

@@ -37,10 +37,20 @@ fn fits(line: &str, shown: &str) -> bool {
 #[test]
 fn an_output_fits_what_is_shown_of_it_and_nothing_else() {
     let output = "started\nreceipt   \"m1\" accepted\nend";
-    for shown in ["started\nend\n", "receipt … accepted", "receipt \"…\" acc…\n\n", "…\nend"] {
+    for shown in [
+        "started\nend\n",
+        "receipt … accepted",
+        "receipt \"…\" acc…\n\n",
+        "…\nend",
+    ] {
         assert!(shows(output, shown), "{shown}");
     }
-    for shown in ["end\nstarted", "receipt", "receipt … failed", "started…\nstarted"] {
+    for shown in [
+        "end\nstarted",
+        "receipt",
+        "receipt … failed",
+        "started…\nstarted",
+    ] {
         assert!(!shows(output, shown), "{shown}");
     }
 }

@@ -53,7 +53,12 @@ impl Place {
         if let Some(modules) = node_modules() {
             link(&modules, "node_modules");
         }
-        Self { cluster, directory, groups: Vec::new(), outputs: 0 }
+        Self {
+            cluster,
+            directory,
+            groups: Vec::new(),
+            outputs: 0,
+        }
     }
 
     /// The text of a document, with the real addresses instead of those that it names.
@@ -83,10 +88,14 @@ impl Place {
         let output = self.directory.join(format!("output-{}", self.outputs));
         let file = File::create(&output).expect("it can be written to");
         let mut bash = Command::new("bash");
-        bash.args(["-c", &format!("set -euo pipefail\n{}", self.localised(command))]);
+        bash.args([
+            "-c",
+            &format!("set -euo pipefail\n{}", self.localised(command)),
+        ]);
         bash.current_dir(&self.directory).process_group(0);
         bash.stdin(Stdio::null());
-        bash.stdout(file.try_clone().expect("a file can be opened twice")).stderr(file);
+        bash.stdout(file.try_clone().expect("a file can be opened twice"))
+            .stderr(file);
         self.set_environment(&mut bash);
         let child = bash.spawn().expect("there is a bash");
         self.groups.push(child.id());
@@ -98,7 +107,10 @@ impl Place {
             command.env_remove(name);
         }
         let before = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{}:{before}", self.directory.join("bin").display()));
+        command.env(
+            "PATH",
+            format!("{}:{before}", self.directory.join("bin").display()),
+        );
         // The defaults of the first node; flags beat them.
         if let Some(first) = self.cluster.nodes.first() {
             command.env("RINGPOST_LISTEN", first.listen.to_string());
@@ -107,8 +119,13 @@ impl Place {
         }
         command.env("RUST_LOG", "info").env("PYTHONUNBUFFERED", "1");
         // Debian's packages of Go are no modules.
-        command.env("GO111MODULE", "off").env("GOPATH", "/usr/share/gocode");
-        command.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"));
+        command
+            .env("GO111MODULE", "off")
+            .env("GOPATH", "/usr/share/gocode");
+        command.env(
+            "GOCACHE",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"),
+        );
     }
 
     /// The process of a node that a command has started.
@@ -117,7 +134,10 @@ impl Place {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // Behind the name: state, parent, group.
             let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-            let group = rest.split_whitespace().nth(2).and_then(|group| group.parse().ok());
+            let group = rest
+                .split_whitespace()
+                .nth(2)
+                .and_then(|group| group.parse().ok());
             let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             group.is_some_and(|group| self.groups.contains(&group))
                 && line.contains("ringpost\0serve\0")
@@ -132,9 +152,13 @@ impl Place {
     pub fn can_run(&self, command: &str) -> bool {
         let words = |name: &str| command.split_whitespace().any(|word| word == name);
         let missing = if words("python") || words("python3") {
-            python().is_none().then_some("no Python with websockets and aiohttp (RINGPOST_PYTHON)")
+            python()
+                .is_none()
+                .then_some("no Python with websockets and aiohttp (RINGPOST_PYTHON)")
         } else if words("node") {
-            node_modules().is_none().then_some("no node with the package ws (RINGPOST_JS_TOOLS)")
+            node_modules()
+                .is_none()
+                .then_some("no node with the package ws (RINGPOST_JS_TOOLS)")
         } else if words("go") {
             (!has_go()).then_some("no go with gorilla/websocket")
         } else if words("grpcurl") {
@@ -185,7 +209,10 @@ fn write_program(path: &Path, text: &str) {
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -204,5 +231,6 @@ fn node_modules() -> Option<PathBuf> {
 }
 
 fn has_go() -> bool {
-    succeeds("go", &["version"]) && Path::new("/usr/share/gocode/src/github.com/gorilla/websocket").is_dir()
+    succeeds("go", &["version"])
+        && Path::new("/usr/share/gocode/src/github.com/gorilla/websocket").is_dir()
 }

@@ -12,8 +12,23 @@ const COMMANDS: [&str; 6] = ["serve", "demo", "locate", "status", "send", "bench
 
 /// Flags of other programs that are named.
 const FOREIGN: [&str; 17] = [
-    "--release", "--bench", "--example", "--test", "--locked", "--lib", "--nocapture", "--checkJs", "--host",
-    "--strict", "--root", "--path", "--no-deps", "--bin", "--all-targets", "--proto", "--python",
+    "--release",
+    "--bench",
+    "--example",
+    "--test",
+    "--locked",
+    "--lib",
+    "--nocapture",
+    "--checkJs",
+    "--host",
+    "--strict",
+    "--root",
+    "--path",
+    "--no-deps",
+    "--bin",
+    "--all-targets",
+    "--proto",
+    "--python",
 ];
 
 fn help(command: &str) -> String {
@@ -32,7 +47,9 @@ fn flags_in(text: &str) -> BTreeSet<String> {
         let rest = &text[at..];
         rest[..rest.find(|c| !of_flag(c)).unwrap_or(rest.len())].to_owned()
     });
-    words.filter(|word| word[2..].starts_with(|c: char| c.is_ascii_lowercase())).collect()
+    words
+        .filter(|word| word[2..].starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect()
 }
 
 /// The default of each flag of `serve`, as its help says it.
@@ -42,13 +59,25 @@ fn defaults() -> BTreeMap<String, String> {
     let text = help("serve");
     let mut words = text.split_whitespace().peekable();
     while let Some(word) = words.next() {
-        if word.starts_with("--") && words.peek().is_some_and(|next| next.starts_with('<') || next.starts_with('[')) {
-            word.split('[').next().unwrap_or_default().clone_into(&mut flag);
+        if word.starts_with("--")
+            && words
+                .peek()
+                .is_some_and(|next| next.starts_with('<') || next.starts_with('['))
+        {
+            word.split('[')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut flag);
         } else if let Some(boolean) = word.strip_suffix("[=<BOOL>]") {
             boolean.clone_into(&mut flag);
         } else if word == "Default:" {
-            let value = words.next().unwrap_or_default().trim_end_matches([',', '.']);
-            defaults.entry(flag.clone()).or_insert_with(|| value.to_owned());
+            let value = words
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches([',', '.']);
+            defaults
+                .entry(flag.clone())
+                .or_insert_with(|| value.to_owned());
         }
     }
     defaults
@@ -57,8 +86,14 @@ fn defaults() -> BTreeMap<String, String> {
 /// The cells of all rows of a document's tables, without the backticks.
 fn rows(document: &str) -> Vec<Vec<String>> {
     let text = read(document).text;
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
-    let cells = |row: &str| row.split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix('|'));
+    let cells = |row: &str| {
+        row.split(" | ")
+            .map(|cell| cell.trim().to_owned())
+            .collect()
+    };
     rows.map(cells).collect()
 }
 
@@ -66,7 +101,10 @@ fn rows(document: &str) -> Vec<Vec<String>> {
 fn every_flag_that_is_named_is_one() {
     let helps: String = COMMANDS.iter().map(|command| help(command)).collect();
     let known = flags_in(&helps);
-    assert!(known.contains("--max-inbox-bytes") && known.contains("--window"), "{known:?}");
+    assert!(
+        known.contains("--max-inbox-bytes") && known.contains("--window"),
+        "{known:?}"
+    );
     for document in documents() {
         for flag in flags_in(&document.text) {
             let known = known.contains(&flag) || FOREIGN.contains(&flag.as_str());
@@ -82,9 +120,13 @@ fn every_setting_is_documented_with_its_default() {
     let rows = [rows("docs/configuration.md"), rows("docs/operations.md")].concat();
     for (flag, default) in &defaults {
         // Two flags may share a row, and then its defaults.
-        let row = rows.iter().find(|row| flags_in(&row[0]).contains(flag));
+        let row = rows
+            .iter()
+            .find(|row| row[0].starts_with('`') && flags_in(&row[0]).contains(flag));
         let row = row.unwrap_or_else(|| panic!("no table has a row of {flag}"));
-        let place = row[0].split(',').position(|cell| flags_in(cell).contains(flag));
+        let place = row[0]
+            .split(',')
+            .position(|cell| flags_in(cell).contains(flag));
         let shown: Vec<&str> = row[1].split(", ").collect();
         let shown = shown.get(place.unwrap_or(0)).unwrap_or(&shown[0]);
         let shown = shown.trim_matches('`');
@@ -92,13 +134,17 @@ fn every_setting_is_documented_with_its_default() {
             || shown.starts_with(&format!("{default}:"))
             // What is no value is told in words.
             || !default.starts_with(|c: char| c.is_ascii_digit()) && !shown.starts_with(|c: char| c.is_ascii_digit());
-        assert!(same, "{flag}: `{shown}` is documented, and it is `{default}`");
+        assert!(
+            same,
+            "{flag}: `{shown}` is documented, and it is `{default}`"
+        );
     }
 }
 
 #[test]
 fn the_error_codes_of_the_protocol_reference_are_those_of_the_code() {
-    let retry = |row: &Vec<String>| Some((row[0].trim_matches('`').to_owned(), row.last()?.clone()));
+    let retry =
+        |row: &Vec<String>| Some((row[0].trim_matches('`').to_owned(), row.last()?.clone()));
     let documented: BTreeMap<_, _> = rows("docs/protocol.md").iter().filter_map(retry).collect();
     for code in ErrorCode::ALL {
         let shown = documented.get(code.as_str());
@@ -106,16 +152,30 @@ fn the_error_codes_of_the_protocol_reference_are_those_of_the_code() {
     }
     let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
     let flags = ["true", "false"];
-    for (code, _) in documented.iter().filter(|(_, last)| flags.contains(&last.as_str())) {
-        assert!(codes.contains(code.as_str()), "{code} is documented, and there is none");
+    for (code, _) in documented
+        .iter()
+        .filter(|(_, last)| flags.contains(&last.as_str()))
+    {
+        assert!(
+            codes.contains(code.as_str()),
+            "{code} is documented, and there is none"
+        );
     }
 }
 
 #[test]
 fn the_close_codes_of_the_protocol_reference_are_those_of_the_code() {
     let rows = rows("docs/protocol.md");
-    let number = |row: &Vec<String>| row[0].split(' ').next().and_then(|cell| cell.parse::<u16>().ok());
-    let documented: BTreeMap<_, _> = rows.iter().filter_map(|row| Some((number(row)?, row))).collect();
+    let number = |row: &Vec<String>| {
+        row[0]
+            .split(' ')
+            .next()
+            .and_then(|cell| cell.parse::<u16>().ok())
+    };
+    let documented: BTreeMap<_, _> = rows
+        .iter()
+        .filter_map(|row| Some((number(row)?, row)))
+        .collect();
     let codes: BTreeSet<u16> = CloseCode::ALL.iter().map(|code| code.number()).collect();
     assert_eq!(documented.keys().copied().collect::<BTreeSet<_>>(), codes);
     for (code, row) in documented {
@@ -128,10 +188,14 @@ fn the_close_codes_of_the_protocol_reference_are_those_of_the_code() {
 fn every_metric_that_is_named_is_exported() {
     let cluster = Cluster::of(1, &[]);
     let metrics = cluster.nodes[0].get_admin("/metrics").text();
-    let names: BTreeSet<&str> = metrics.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let names: BTreeSet<&str> = metrics
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
     let mut named = 0;
     for document in documents() {
-        let words = document.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let words = document
+            .text
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("ringpost_") && !word.ends_with('_')) {
             assert!(names.contains(word), "{}: {word}", document.name);
             named += 1;
