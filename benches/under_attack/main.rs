@@ -28,7 +28,7 @@ use attacks::{ATTACKS, Attack};
 use serde_json::{Value, json};
 use socket::{TEXT, frame, open, read};
 
-const USERS: usize = 20;
+const USERS: u32 = 20;
 /// Between two messages of one user.
 const PACE: Duration = Duration::from_millis(50);
 const QUIET: Duration = Duration::from_secs(5);
@@ -146,10 +146,10 @@ impl Seen {
         };
         // Some are on their way.
         let began = Instant::now();
-        while lost() > USERS as u64 / 2 && began.elapsed() < Duration::from_secs(5) {
+        while lost() > u64::from(USERS) / 2 && began.elapsed() < Duration::from_secs(5) {
             thread::sleep(Duration::from_millis(10));
         }
-        lost().saturating_sub(USERS as u64)
+        lost().saturating_sub(USERS.into())
     }
 }
 
@@ -158,14 +158,15 @@ fn micros_since(start: Instant) -> u64 {
 }
 
 /// A user who sends to another one, and acknowledges what comes.
-fn be_user(number: usize, to: SocketAddr, seen: &Arc<Seen>, start: Instant) -> Result<(), Failed> {
+fn be_user(number: u32, to: SocketAddr, seen: &Arc<Seen>, start: Instant) -> Result<(), Failed> {
     let mut stream = open(HERE, to, &format!("user{number}"))?;
     stream.set_read_timeout(None)?;
     let mut writer = stream.try_clone()?;
     let other = format!("user{}", number ^ 1);
     let sending = Arc::clone(seen);
     thread::spawn(move || {
-        let begin = start.elapsed() + PACE.mul_f64(number as f64 / USERS as f64);
+        // They do not all send at the same moment.
+        let begin = start.elapsed() + PACE * number / USERS;
         for count in 0_u32.. {
             let due = begin + PACE * count;
             thread::sleep(due.saturating_sub(start.elapsed()));
@@ -224,7 +225,7 @@ fn measure(number: usize, attack: &Attack, times: (Duration, Duration)) -> Resul
     } else {
         node.clients
     };
-    let attacker = Command::new("nice")
+    let process = Command::new("nice")
         .args(["-n", "19"])
         .arg(std::env::current_exe()?)
         .args([AS_ATTACKER, &number.to_string(), &target.to_string()])
@@ -234,7 +235,7 @@ fn measure(number: usize, attack: &Attack, times: (Duration, Duration)) -> Resul
     let attacked = seen.within(times.1, || {
         most = most.max(node.resident_mib().unwrap_or(f64::INFINITY));
     });
-    drop(attacker);
+    drop(process);
     let lost = seen.lost();
     let grown = most - before;
     let met = if attack.counter.is_empty() {
