@@ -139,7 +139,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 /// The words of a text that are made of these characters.
-fn words<'a>(text: &'a str, of: fn(char) -> bool) -> impl Iterator<Item = &'a str> {
+fn words(text: &str, of: fn(char) -> bool) -> impl Iterator<Item = &str> {
     text.split(move |c| !of(c)).filter(|word| !word.is_empty())
 }
 

@@ -29,7 +29,7 @@ fn the_unit_starts_a_node_that_may_drain_and_has_files_enough() {
     let mut loaded = Vec::new();
     for credential in values("LoadCredential") {
         let (name, _) = credential.split_once(':').unwrap();
-        let text = if name.ends_with(".pem") {
+        let text = if name.starts_with("jwt-key") {
             PUBLIC_KEY
         } else {
             SECRET
