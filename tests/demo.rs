@@ -267,7 +267,8 @@ fn the_ring_is_drawn_as_the_nodes_see_it() {
 }
 
 fn part_index(part: &Value) -> usize {
-    usize::try_from(part.as_u64().unwrap()).unwrap()
+    let number = part.as_u64().expect("a number");
+    usize::try_from(number).expect("a place in a list")
 }
 
 #[test]
