@@ -52,7 +52,7 @@ pub const ATTACKS: [Attack; 9] = [
     Attack {
         name: "clients that do not read",
         memory_mib: 96.0,
-        counter: "slow_readers",
+        counter: "inbox_full",
         at_peers: false,
         threads: 8,
         run: deaf,
@@ -67,8 +67,8 @@ pub const ATTACKS: [Attack; 9] = [
     },
     Attack {
         name: "handshakes that do not end",
-        memory_mib: 32.0,
-        counter: "connections_over_address_limit",
+        memory_mib: 96.0,
+        counter: "",
         at_peers: false,
         threads: 4,
         run: slow_handshakes,
