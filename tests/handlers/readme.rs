@@ -16,5 +16,8 @@ fn the_example_that_is_shown_is_the_one_that_is_compiled() {
         .collect();
     assert!(example.contains("Node::start_with"), "{example}");
     let shown = format!("```rust\n{example}```");
-    assert!(include_str!("../../docs/library.md").contains(&shown), "{shown}");
+    assert!(
+        include_str!("../../docs/library.md").contains(&shown),
+        "{shown}"
+    );
 }
