@@ -116,10 +116,9 @@ fn answer(mut stream: TcpStream, files: &[(String, String)]) -> std::io::Result<
         }
     }
     let file = files.iter().find(|(name, _)| name == path);
-    let kind = if path.ends_with(".js") {
-        "text/javascript"
-    } else {
-        "text/html"
+    let kind = match path.rsplit_once('.') {
+        Some((_, "js")) => "text/javascript",
+        _ => "text/html",
     };
     let (status, text) = file.map_or(("404 Not Found", ""), |(_, text)| ("200 OK", text));
     let head = format!(

@@ -69,7 +69,7 @@ fn run(name: &str, cluster: Cluster) {
         if block.language == "sh" || block.language == "console" {
             for step in steps(&block) {
                 println!("{name}, line {}: {}", block.line, step.command.trim_end());
-                if place.can_run(&step.command) {
+                if Place::can_run(&step.command) {
                     let step = with_pids(&place, &started, step);
                     run_step(&mut place, &block, &step);
                     let ids = ids_started(&step.command);

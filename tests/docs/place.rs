@@ -149,7 +149,7 @@ impl Place {
     }
 
     /// Whether a program of the document can run here; says why not.
-    pub fn can_run(&self, command: &str) -> bool {
+    pub fn can_run(command: &str) -> bool {
         let words = |name: &str| command.split_whitespace().any(|word| word == name);
         let missing = if words("python") || words("python3") {
             python()

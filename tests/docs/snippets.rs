@@ -105,7 +105,7 @@ fn wait_for(printed: &mut Printed<'_>, line: &str, times: usize) {
 /// A client that is a command; a URL and a user stand behind it.
 fn lives_through_a_crash(command: &str) {
     let mut scene = Scene::new();
-    if !scene.place.can_run(command) {
+    if !Place::can_run(command) {
         return;
     }
     let line = format!("{command} '{}' {}", scene.url(), scene.friend);
@@ -163,7 +163,7 @@ fn a_client_that_is_refused_gives_up() {
         "node with_ws.mjs",
         "go run with_gorilla.go",
     ] {
-        if scene.place.can_run(command) {
+        if Place::can_run(command) {
             let mut running = scene.place.start(&format!("{command} '{nobody}' bob"));
             let what = format!("{command} gives up");
             wait_until(3 * PATIENCE, &what, || running.status().is_some());

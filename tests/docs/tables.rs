@@ -191,15 +191,15 @@ fn every_metric_that_is_named_is_exported() {
     let names: BTreeSet<&str> = metrics
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .collect();
-    let mut named = 0;
+    let mut count = 0;
     for document in documents() {
         let words = document
             .text
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("ringpost_") && !word.ends_with('_')) {
             assert!(names.contains(word), "{}: {word}", document.name);
-            named += 1;
+            count += 1;
         }
     }
-    assert!(named > 10, "the documents name hardly any");
+    assert!(count > 10, "the documents name hardly any");
 }
