@@ -24,6 +24,14 @@ doc:
 licences:
     .ci/run licences
 
+# Whether the stated oldest Rust can be true.
+msrv:
+    .ci/run msrv
+
+# A build from the package alone.
+package:
+    .ci/run package
+
 # All tests; nothing may be skipped.
 test:
     .ci/run tools test
@@ -31,6 +39,10 @@ test:
 # The JavaScript client.
 js:
     .ci/run tools js
+
+# The web pages, in a browser.
+pages:
+    .ci/run tools pages
 
 # Every fuzz target for a short time.
 fuzz seconds="60":

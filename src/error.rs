@@ -30,6 +30,20 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::BadRequest,
+        Self::Unsupported,
+        Self::Offline,
+        Self::Unreachable,
+        Self::Unknown,
+        Self::InboxFull,
+        Self::IdReused,
+        Self::TooLarge,
+        Self::RateLimited,
+        Self::NotAllowed,
+    ];
+
     /// The code on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -135,6 +149,28 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Normal,
+        Self::GoingAway,
+        Self::Protocol,
+        Self::InvalidUtf8,
+        Self::TooBig,
+        Self::Internal,
+        Self::Restart,
+        Self::TryLater,
+        Self::Redirect,
+        Self::HeartbeatMissed,
+        Self::TooSlow,
+        Self::RateLimited,
+        Self::NotTheProtocol,
+        Self::Unauthorized,
+        Self::NotAllowed,
+        Self::TooManySessions,
+        Self::Disconnected,
+        Self::Replaced,
+    ];
+
     /// The number on the wire.
     #[must_use]
     pub const fn number(self) -> u16 {

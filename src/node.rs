@@ -346,6 +346,12 @@ impl Node {
         &self.ready
     }
 
+    /// Why clients should go elsewhere for now, as `/readyz` says it; `None` where they need not.
+    #[must_use]
+    pub fn why_not_ready(&self) -> Option<&'static str> {
+        self.dispatch.why_not_ready()
+    }
+
     /// Resolves when the node has ended by itself.
     ///
     /// # Errors

@@ -97,16 +97,23 @@ impl Demo {
 
     /// As the page itself does.
     fn order(&self, id: &str, order: &str) -> Response {
+        self.ask_for(&format!("/api/nodes/{id}/{order}"))
+    }
+
+    /// As the page itself does.
+    fn add(&self) -> Response {
+        self.ask_for("/api/nodes")
+    }
+
+    fn ask_for(&self, path: &str) -> Response {
         let host = self.page.to_string();
         let origin = format!("http://{host}");
-        self.post(
-            &format!("/api/nodes/{id}/{order}"),
-            &[
-                ("Host", &host),
-                ("Origin", &origin),
-                ("Content-Type", "application/json"),
-            ],
-        )
+        let headers = [
+            ("Host", host.as_str()),
+            ("Origin", origin.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        self.post(path, &headers)
     }
 
     fn state(&self, id: &str) -> String {
@@ -131,15 +138,23 @@ fn the_page_and_its_parts_come_from_here_and_may_reach_the_nodes_only() {
     let demo = Demo::start(2);
     let nodes = demo.nodes();
     assert_eq!(nodes.len(), 2);
+    for node in &nodes {
+        let url = node["url"].as_str().unwrap();
+        assert!(demo.said.contains(url), "{}", demo.said);
+    }
+    let addresses = get(demo.page, "/api/addresses").unwrap().json();
+    let addresses = addresses.as_array().unwrap();
+    assert_eq!(addresses.len(), 8, "those of nodes that can be added, too");
     for (path, kind) in [
         ("/", "text/html"),
         ("/style.css", "text/css"),
         ("/demo.js", "text/javascript"),
         ("/cluster.js", "text/javascript"),
         ("/pane.js", "text/javascript"),
-        ("/client.js", "text/javascript"),
+        ("/ringpost/index.js", "text/javascript"),
         ("/favicon.svg", "image/svg+xml"),
         ("/api/nodes", "application/json"),
+        ("/api/addresses", "application/json"),
         ("/nothing", "text/plain"),
     ] {
         let answer = get(demo.page, path).unwrap();
@@ -157,13 +172,11 @@ fn the_page_and_its_parts_come_from_here_and_may_reach_the_nodes_only() {
         let policy = answer.header("content-security-policy").unwrap();
         assert!(policy.contains("default-src 'self'"), "{policy}");
         let connect = policy.split("connect-src ").nth(1).unwrap();
-        for node in &nodes {
-            let url = node["url"].as_str().unwrap();
+        for url in addresses.iter().map(|url| url.as_str().unwrap()) {
             assert!(
                 connect.split([' ', ';']).any(|source| source == url),
                 "{policy}"
             );
-            assert!(demo.said.contains(url), "{}", demo.said);
         }
         assert!(
             !policy.contains('*') && !policy.contains("unsafe"),
@@ -201,6 +214,61 @@ fn a_node_stops_is_killed_and_starts_again_and_the_cluster_notices() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     demo.wait_for_all(3);
+}
+
+#[test]
+fn a_node_that_is_added_joins_and_can_be_found_by_those_that_start_after_it() {
+    let demo = Demo::start(1);
+    demo.wait_for_all(1);
+    let answer = demo.add();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["id"], "n2");
+    demo.wait_for_all(2);
+    // Now n2 alone knows of n3, and n1 must ask it.
+    assert_eq!(demo.order("n1", "kill").status, 200);
+    assert_eq!(demo.add().json()["id"], "n3");
+    assert_eq!(demo.order("n1", "start").status, 200);
+    demo.wait_for_all(3);
+}
+
+#[test]
+fn there_is_no_ninth_node() {
+    let demo = Demo::start(8);
+    let answer = demo.add();
+    assert_eq!(answer.status, 409, "{answer:?}");
+    assert!(answer.text().contains("8 nodes already"), "{answer:?}");
+    assert_eq!(demo.nodes().len(), 8);
+}
+
+#[test]
+fn the_ring_is_drawn_as_the_nodes_see_it() {
+    let demo = Demo::start(3);
+    demo.wait_for_all(3);
+    let ring = get(demo.page, "/api/ring?key=alice&key=bob")
+        .unwrap()
+        .json();
+    let cluster = get(demo.page, "/api/cluster").unwrap().json();
+    assert_eq!(ring["digest"], cluster["digest"]);
+    let (nodes, parts) = (&ring["nodes"], ring["parts"].as_array().unwrap());
+    for member in cluster["members"].as_array().unwrap() {
+        let drawn = (parts.iter())
+            .filter(|part| nodes[part_index(part)] == member["id"])
+            .count();
+        let drawn = f64::from(u32::try_from(drawn).unwrap()) / 720.0;
+        let share = member["share"].as_f64().unwrap();
+        assert!((drawn - share).abs() < 0.05, "{member}: {drawn}");
+    }
+    let first = demo.nodes()[0]["url"].as_str().unwrap().to_owned();
+    let first: SocketAddr = first.strip_prefix("ws://").unwrap().parse().unwrap();
+    for user in ["alice", "bob"] {
+        let located = get(first, &format!("/locate?user={user}")).unwrap().json();
+        assert_eq!(ring["places"][user]["owner"], located["node"], "{user}");
+    }
+}
+
+fn part_index(part: &Value) -> usize {
+    let number = part.as_u64().expect("a number");
+    usize::try_from(number).expect("a place in a list")
 }
 
 #[test]
@@ -247,9 +315,12 @@ fn other_sites_cannot_control_the_nodes() {
         ],
     ];
     for headers in refused {
-        let answer = demo.post("/api/nodes/n1/kill", headers);
-        assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
+        for path in ["/api/nodes/n1/kill", "/api/nodes"] {
+            let answer = demo.post(path, headers);
+            assert_eq!(answer.status, 403, "{path} {headers:?}: {answer:?}");
+        }
     }
+    assert_eq!(demo.nodes().len(), 1);
     let request = "GET /api/nodes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(exchange(demo.page, request.as_bytes()).unwrap().status, 403);
     assert_eq!(get(demo.page, "/api/nodes/n1/kill").unwrap().status, 405);

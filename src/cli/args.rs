@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use ringpost::client::{RootCertificates, Target, Token as UserToken};
 
 use super::bench::BenchArgs;
+use super::health::HealthArgs;
+use super::manual::{CompletionsArgs, ManArgs};
 use super::settings::Settings;
 use super::values::{Span, root_certificates};
 
@@ -41,8 +43,11 @@ pub enum Command {
     Demo(DemoArgs),
     Locate(LocateArgs),
     Status(StatusArgs),
+    Health(HealthArgs),
     Send(SendArgs),
     Bench(Box<BenchArgs>),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
 }
 
 /// Run one node of a cluster.
@@ -91,17 +96,17 @@ pub struct ServeArgs {
 /// Run a whole cluster in one process, with web pages to try it.
 ///
 /// Starts real nodes on free loopback ports, with gossip and gRPC between them, prints their
-/// addresses, and serves a page on which one can be two users at once, see which node each lands
-/// on, send messages across nodes, kill a user's node and see that nothing accepted is lost. Ctrl-C
-/// ends it.
+/// addresses, and serves a page on which one can be up to six users at once, see which node each lands
+/// on and which way each message takes, stop, kill and add nodes, and see that nothing accepted is
+/// lost. Ctrl-C ends it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   ringpost demo --nodes 5 --listen 127.0.0.1:9000     then open http://127.0.0.1:9000/")]
 pub struct DemoArgs {
-    /// How many nodes, 1 to 16
+    /// How many nodes, 1 to 8; more can be added on the page, up to 8
     #[arg(long, value_name = "N", default_value_t = 3,
-          value_parser = clap::value_parser!(u8).range(1..=16))]
+          value_parser = clap::value_parser!(u8).range(1..=8))]
     pub nodes: u8,
 
     /// Where the web pages are served. Port 0 takes a free one

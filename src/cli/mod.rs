@@ -1,11 +1,13 @@
-//! The command line: `serve`, `demo`, `locate`, `status`, `send` and `bench`.
+//! The command line: `serve`, `demo`, `locate`, `status`, `health`, `send`, `bench`, and what packages need.
 //!
 //! Exit codes: 0 done, 1 it did not work, 2 refused before anything was tried.
 
 mod args;
 mod bench;
 mod convert;
+mod health;
 mod locate;
+mod manual;
 mod merge;
 pub mod output;
 mod send;
@@ -13,6 +15,7 @@ mod serve;
 mod settings;
 mod show;
 mod status;
+mod supervisor;
 mod table;
 mod values;
 
@@ -43,8 +46,11 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => on_runtime(crate::demo::run(args)),
         Command::Locate(args) => on_runtime(locate::run(args)),
         Command::Status(args) => on_runtime(status::run(args)),
+        Command::Health(args) => on_runtime(health::run(args)),
         Command::Send(args) => on_runtime(send::run(args)),
         Command::Bench(args) => on_runtime(bench::run(*args)),
+        Command::Completions(args) => manual::completions(&args, Cli::command()),
+        Command::Man(args) => ended(manual::pages(&args, Cli::command())),
     }
 }
 
@@ -62,6 +68,10 @@ fn on_runtime(command: impl Future<Output = Outcome>) -> ExitCode {
     let outcome = runtime.block_on(command);
     // A name look-up that hangs must not keep the process.
     runtime.shutdown_background();
+    ended(outcome)
+}
+
+fn ended(outcome: Outcome) -> ExitCode {
     outcome.unwrap_or_else(|sentence| {
         complain(&sentence);
         ExitCode::FAILURE

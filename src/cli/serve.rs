@@ -12,6 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::args::ServeArgs;
 use super::merge::{self, Effective, Sources};
 use super::output::{complain, print, remark};
+use super::supervisor;
 use super::values::LogFormat;
 
 /// Checks the configuration, and unless that was all, runs the node until it ends.
@@ -132,7 +133,9 @@ async fn run_node(config: Config) -> ExitCode {
             };
         }
         signal = signals.next() => signal,
+        never = supervisor::follow(&node) => match never {},
     };
+    supervisor::draining();
     info!(
         signal = signal.name,
         "draining; a second signal exits at once"

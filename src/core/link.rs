@@ -40,6 +40,8 @@ pub struct Link<T> {
     first_seq: u64,
     /// Messages among them.
     unanswered: usize,
+    /// Nobody looks at it any more.
+    retired: bool,
 }
 
 /// Requests that wait, in their order.
@@ -98,7 +100,7 @@ impl<T> Line<T> {
     }
 }
 
-/// The queue's bytes are used up; the request comes back with its context.
+/// The queue's bytes are used up, or its peer is gone; the request comes back with its context.
 #[derive(Debug)]
 pub struct Full<T>(pub Box<(Request, Option<T>)>);
 
@@ -114,6 +116,7 @@ impl<T> Link<T> {
             sent: VecDeque::new(),
             first_seq: 1,
             unanswered: 0,
+            retired: false,
         }
     }
 
@@ -146,7 +149,7 @@ impl<T> Link<T> {
     /// request while it is empty, however large.
     ///
     /// # Errors
-    /// [`Full`] when the line's bytes are used up; nothing was queued.
+    /// [`Full`] when the line's bytes are used up, or after [`Self::take_unsent`]; nothing was queued.
     pub fn push(
         &mut self,
         request: Request,
@@ -159,7 +162,8 @@ impl<T> Link<T> {
         } else {
             &mut self.others
         };
-        if line.bytes > 0 && line.bytes + bytes > self.limits.queue_bytes_max {
+        let full = line.bytes > 0 && line.bytes + bytes > self.limits.queue_bytes_max;
+        if full || self.retired {
             return Err(Full(Box::new((request, context))));
         }
         line.bytes += bytes;
@@ -256,8 +260,10 @@ impl<T> Link<T> {
         self.sent.drain(..).flatten().map(|s| s.context).collect()
     }
 
-    /// Gives back everything that was never sent, in order, because the peer is no longer a member.
+    /// Gives back everything that was never sent, in order, because the peer is no longer a member. From
+    /// now on it takes nothing: whoever comes with a view from before would wait for ever.
     pub fn take_unsent(&mut self) -> Vec<(Request, Option<T>)> {
+        self.retired = true;
         let mut unsent = Vec::new();
         for line in [&mut self.others, &mut self.messages] {
             while let Some(waiting) = line.pop() {
@@ -421,6 +427,8 @@ mod tests {
         assert_eq!(link.reply(1), Some(2));
         let unsent: Vec<_> = link.take_unsent().into_iter().map(|u| u.1).collect();
         assert_eq!(unsent, [Some(3), Some(4), Some(5)]);
+        let late = link.push(message(), Some(6), Instant::now());
+        assert_eq!(late.expect_err("nobody would take it").0.1, Some(6));
     }
 
     #[test]

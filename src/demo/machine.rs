@@ -44,6 +44,9 @@ pub enum Refused {
     /// It was tried.
     #[error("{0}")]
     Failed(String),
+    /// There are as many nodes as there can be. Nothing happened.
+    #[error("there are {0} nodes already, and more are not shown here")]
+    Full(u8),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +65,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A node that is not started yet. All ports of the configuration are fixed.
+    /// A node that is not started yet. All ports of the configuration are fixed; its seeds are not.
     pub fn new(config: Config) -> Self {
         Self {
             config,
@@ -98,7 +101,7 @@ impl Machine {
 
     /// Starts the node: a new generation under the same id, on the same ports. Its listeners are
     /// bound when this returns.
-    pub async fn start(&self) -> Result<(), Refused> {
+    pub async fn start(&self, seeds: Vec<String>) -> Result<(), Refused> {
         let mut orders = self.orders.lock().await;
         if self.state() != State::Stopped {
             return Err(self.refusal());
@@ -106,7 +109,10 @@ impl Machine {
         let (orders_tx, orders_rx) = mpsc::channel(ORDERS_AHEAD);
         let (started_tx, started) = oneshot::channel();
         let life = Life {
-            config: self.config.clone(),
+            config: Config {
+                seeds,
+                ..self.config.clone()
+            },
             state: self.state.clone(),
             orders: orders_rx,
         };

@@ -3,30 +3,30 @@
 //! The nodes are real: each has its own runtime, thread and ports, and they know each other only
 //! over loopback sockets, so a node that is killed here is missed just as one on another machine.
 
+mod assets;
+mod cluster;
 mod guard;
 mod machine;
 mod page;
 mod ports;
+mod ring;
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringpost::Config;
-use ringpost::id::NodeId;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::DemoArgs;
 use crate::cli::output::print;
+use cluster::Cluster;
 use guard::Guard;
-use machine::{Machine, Refused};
 use page::Page;
-use ports::Ports;
 
 /// The cluster's name, from which the ring is seeded: chosen so that alice and bob, the users whom the
 /// page begins with, live on different nodes whatever the number of nodes is.
@@ -45,9 +45,9 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode, String> {
     let ended = end_signal().map_err(|error| format!("signals cannot be handled: {error}"))?;
     let (listener, at) = listen(args.listen).await?;
     let guard = Guard::new(at);
-    let machines = start_cluster(args.nodes, &guard).await?;
-    print(&announcement(&machines, at));
-    let page = Arc::new(Page::new(machines, guard));
+    let cluster = Cluster::start(args.nodes, &guard).await?;
+    print(&announcement(&cluster, at));
+    let page = Arc::new(Page::new(cluster, guard));
     tokio::select! {
         () = Arc::clone(&page).serve(listener) => {}
         () = ended => {}
@@ -120,54 +120,8 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), String
     Ok((listener, at))
 }
 
-/// Starts all nodes, on other ports if those that were chosen are taken in the meantime.
-async fn start_cluster(nodes: u8, guard: &Guard) -> Result<Vec<Machine>, String> {
-    let mut why = "no three ports a node were free".to_owned();
-    for ports in ports::candidates(nodes) {
-        let machines = configurations(&ports, guard)?
-            .into_iter()
-            .map(Machine::new)
-            .collect::<Vec<_>>();
-        match start_all(&machines).await {
-            Ok(()) => return Ok(machines),
-            Err(refused) => why = refused.to_string(),
-        }
-        for machine in &machines {
-            let _ = machine.kill().await;
-        }
-    }
-    Err(format!("the nodes cannot be started: {why}"))
-}
-
-async fn start_all(machines: &[Machine]) -> Result<(), Refused> {
-    for machine in machines {
-        machine.start().await?;
-    }
-    Ok(())
-}
-
-fn configurations(ports: &[Ports], guard: &Guard) -> Result<Vec<Config>, String> {
-    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let seeds: Vec<_> = (ports.iter())
-        .map(|ports| loopback(ports.peer).to_string())
-        .collect();
-    let configure = |(number, ports): (usize, &Ports)| {
-        let id = NodeId::new(&format!("n{}", number + 1)).map_err(|error| error.to_string())?;
-        let mut config = Config::new(id);
-        CLUSTER.clone_into(&mut config.cluster);
-        config.listen = loopback(ports.client);
-        config.peer_listen = loopback(ports.peer);
-        config.admin_listen = loopback(ports.admin);
-        config.seeds.clone_from(&seeds);
-        config.insecure_users = true;
-        config.allowed_origins = guard.origins();
-        config.drain_timeout = DRAIN_TIMEOUT;
-        Ok(config)
-    };
-    ports.iter().enumerate().map(configure).collect()
-}
-
-fn announcement(machines: &[Machine], at: SocketAddr) -> String {
+fn announcement(cluster: &Cluster, at: SocketAddr) -> String {
+    let machines = cluster.machines();
     let count = match machines.len() {
         1 => "One node is running".to_owned(),
         count => format!("{count} nodes are running"),
@@ -186,7 +140,7 @@ fn announcement(machines: &[Machine], at: SocketAddr) -> String {
     }
     let _ = write!(
         text,
-        "\nOpen http://{at}/ in a browser, and be two users at once. Ctrl-C ends everything."
+        "\nOpen http://{at}/ in a browser: be some users, and kill their nodes. Ctrl-C ends everything."
     );
     text
 }
@@ -194,7 +148,9 @@ fn announcement(machines: &[Machine], at: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use ringpost::core::ring::{Ring, RingNode, Seed};
+    use ringpost::id::NodeId;
 
+    use super::cluster::NODES_MAX;
     use super::*;
 
     fn owner(cluster: &str, nodes: &[u8], user: &str) -> usize {
@@ -212,7 +168,7 @@ mod tests {
 
     #[test]
     fn alice_and_bob_live_on_different_nodes() {
-        for count in 2..=16_u8 {
+        for count in 2..=NODES_MAX {
             let nodes: Vec<_> = (1..=count).collect();
             assert!(are_apart(CLUSTER, &nodes), "{count}");
         }

@@ -17,8 +17,11 @@ use ringpost::client::http;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::assets::{self, Asset};
+use super::cluster::Cluster;
 use super::guard::Guard;
 use super::machine::{Machine, Refused, State};
+use super::ring::Drawn;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after `accept` failed: most likely there are no file descriptors left.
@@ -26,10 +29,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A node that does not say how it is within this time is shown without it.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-const ICON: &str = "image/svg+xml";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -37,18 +36,20 @@ type Answer = Response<Full<Bytes>>;
 
 /// What is served, and the nodes it is about.
 pub struct Page {
-    machines: Vec<Machine>,
+    cluster: Cluster,
     guard: Guard,
     policy: HeaderValue,
+    ring: Drawn,
 }
 
 impl Page {
-    pub fn new(machines: Vec<Machine>, guard: Guard) -> Self {
-        let policy = policy(&machines);
+    pub fn new(cluster: Cluster, guard: Guard) -> Self {
+        let policy = policy(cluster.places());
         Self {
-            machines,
+            cluster,
             guard,
             policy,
+            ring: Drawn::default(),
         }
     }
 
@@ -82,11 +83,9 @@ impl Page {
         }
     }
 
-    /// Ends all nodes at once: there is nobody left to hand their users to.
+    /// Ends all nodes at once.
     pub async fn end(&self) {
-        for machine in &self.machines {
-            let _ = machine.kill().await;
-        }
+        self.cluster.end().await;
     }
 
     async fn answer<B>(&self, request: &Request<B>) -> Answer {
@@ -115,61 +114,56 @@ impl Page {
     }
 
     async fn route<B>(&self, request: &Request<B>) -> Answer {
-        let path = request.uri().path();
+        let (path, query) = (request.uri().path(), request.uri().query());
         let order = path
             .strip_prefix("/api/nodes/")
             .and_then(|rest| rest.split_once('/'));
-        if let Some((id, order)) = order {
+        let adds = path == "/api/nodes" && request.method() == Method::POST;
+        if adds || order.is_some() {
             if request.method() != Method::POST {
                 return only_allowed("POST");
             }
-            return match self.guard.may_change(request.headers()) {
-                Ok(()) => self.order(id, order).await,
-                Err(why) => sentence(StatusCode::FORBIDDEN, why),
+            return match (self.guard.may_change(request.headers()), order) {
+                (Ok(()), Some((id, order))) => self.order(id, order).await,
+                (Ok(()), None) => done(self.cluster.add().await),
+                (Err(why), _) => sentence(StatusCode::FORBIDDEN, why),
             };
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return only_allowed("GET, HEAD");
         }
         match path {
-            "/" => respond(HTML, include_str!("page/index.html")),
-            "/style.css" => respond(CSS, include_str!("page/style.css")),
-            "/demo.js" => respond(SCRIPT, include_str!("page/demo.js")),
-            "/cluster.js" => respond(SCRIPT, include_str!("page/cluster.js")),
-            "/pane.js" => respond(SCRIPT, include_str!("page/pane.js")),
-            "/client.js" => respond(SCRIPT, include_str!("page/client.js")),
-            "/favicon.svg" => respond(ICON, include_str!("page/favicon.svg")),
             "/api/nodes" => respond(JSON, self.nodes().await.to_string()),
-            "/api/cluster" => self.cluster().await,
-            _ => sentence(StatusCode::NOT_FOUND, "there is nothing here"),
+            "/api/cluster" => match self.seen().await {
+                Some(said) => respond(JSON, said),
+                None => nobody(),
+            },
+            "/api/ring" => self.draw(query.unwrap_or_default()).await,
+            "/api/addresses" => respond(JSON, self.addresses().to_string()),
+            _ => match assets::find(path) {
+                Some(Asset { kind, text, .. }) => respond(kind, *text),
+                None => sentence(StatusCode::NOT_FOUND, "there is nothing here"),
+            },
         }
     }
 
     async fn order(&self, id: &str, order: &str) -> Answer {
-        let Some(machine) = self.machines.iter().find(|machine| machine.id() == id) else {
+        let Some(machine) = self.cluster.find(id) else {
             return sentence(StatusCode::NOT_FOUND, "there is no such node");
         };
-        let done = match order {
-            "start" => machine.start().await,
+        let obeyed = match order {
+            "start" => self.cluster.restart(machine).await,
             "stop" => machine.stop().await,
             "kill" => machine.kill().await,
             _ => return sentence(StatusCode::NOT_FOUND, "a node can start, stop and kill"),
         };
-        match done {
-            Ok(()) => respond(JSON, describe(machine, None).to_string()),
-            Err(refused @ Refused::State { .. }) => {
-                sentence(StatusCode::CONFLICT, &refused.to_string())
-            }
-            Err(refused @ Refused::Failed(_)) => {
-                sentence(StatusCode::INTERNAL_SERVER_ERROR, &refused.to_string())
-            }
-        }
+        done(obeyed.map(|()| machine))
     }
 
     /// Every node, with what it says about itself if it runs.
     async fn nodes(&self) -> Value {
-        let mut nodes = Vec::with_capacity(self.machines.len());
-        for machine in &self.machines {
+        let mut nodes = Vec::new();
+        for machine in self.cluster.machines() {
             let said = match machine.state() {
                 State::Running | State::Stopping => ask(machine).await,
                 State::Stopped => None,
@@ -181,20 +175,50 @@ impl Page {
     }
 
     /// The cluster as the first running node sees it, in its own words.
-    async fn cluster(&self) -> Answer {
+    async fn seen(&self) -> Option<Bytes> {
         for state in [State::Running, State::Stopping] {
-            for machine in self
-                .machines
-                .iter()
-                .filter(|machine| machine.state() == state)
-            {
+            let machines = self.cluster.machines().iter();
+            for machine in machines.filter(|machine| machine.state() == state) {
                 if let Some(said) = ask(machine).await {
-                    return respond(JSON, said);
+                    return Some(said);
                 }
             }
         }
-        sentence(StatusCode::SERVICE_UNAVAILABLE, "no node is running")
+        None
     }
+
+    /// The ring as that node sees it.
+    async fn draw(&self, query: &str) -> Answer {
+        let seen = self.seen().await;
+        match seen.and_then(|seen| self.ring.describe(&seen, query)) {
+            Some(ring) => respond(JSON, ring.to_string()),
+            None => nobody(),
+        }
+    }
+
+    /// Where clients may find a node now or later. Most listen; for those that do not yet, clients
+    /// that are refused try the next.
+    fn addresses(&self) -> Value {
+        let urls = self.cluster.places().iter().map(Machine::url);
+        urls.collect::<Vec<_>>().into()
+    }
+}
+
+/// What became of an order.
+fn done(done: Result<&Machine, Refused>) -> Answer {
+    match done {
+        Ok(machine) => respond(JSON, describe(machine, None).to_string()),
+        Err(refused @ (Refused::State { .. } | Refused::Full(_))) => {
+            sentence(StatusCode::CONFLICT, &refused.to_string())
+        }
+        Err(refused @ Refused::Failed(_)) => {
+            sentence(StatusCode::INTERNAL_SERVER_ERROR, &refused.to_string())
+        }
+    }
+}
+
+fn nobody() -> Answer {
+    sentence(StatusCode::SERVICE_UNAVAILABLE, "no node is running")
 }
 
 fn describe(machine: &Machine, said: Option<&Value>) -> Value {

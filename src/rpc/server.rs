@@ -62,9 +62,19 @@ pub(crate) async fn serve(
     }
 }
 
-/// For each peer the number of its newest stream. Held while a batch is handled, so that an old
-/// stream never acts after a new one has begun.
-type Streams = Arc<Mutex<HashMap<NodeId, Arc<Mutex<u64>>>>>;
+/// For each peer its newest stream. Held while a batch is handled, so that an old stream never acts
+/// after a new one has begun.
+type Streams = Arc<Mutex<HashMap<NodeId, Arc<Mutex<Newest>>>>>;
+
+/// The newest stream of a peer.
+#[derive(Default)]
+struct Newest {
+    number: u64,
+    /// Ends that stream when there is a newer one. It must not wait for its next batch: what the peer
+    /// has told on it is forgotten, and the peer, which may have nothing more to say, has to connect
+    /// and tell it again. A call that its caller has given up can be the one that comes last.
+    superseded: CancellationToken,
+}
 
 struct PeerService {
     me: Arc<Identified>,
@@ -238,8 +248,9 @@ impl Peer for PeerService {
 struct Incoming {
     dispatch: Arc<Dispatch>,
     peer: Holder,
-    newest: Arc<Mutex<u64>>,
+    newest: Arc<Mutex<Newest>>,
     number: u64,
+    superseded: CancellationToken,
     replies: Arc<ReplyQueue>,
 }
 
@@ -252,17 +263,20 @@ impl Incoming {
                 .unwrap_or_else(PoisonError::into_inner);
             Arc::clone(streams.entry(peer.node.clone()).or_default())
         };
+        let superseded = CancellationToken::new();
         let number = {
             let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
-            *newest += 1;
+            newest.number += 1;
+            std::mem::replace(&mut newest.superseded, superseded.clone()).cancel();
             service.dispatch.peer_opened(&peer.node);
-            *newest
+            newest.number
         };
         Self {
             dispatch: Arc::clone(&service.dispatch),
             peer,
             newest,
             number,
+            superseded,
             replies: Arc::default(),
         }
     }
@@ -295,13 +309,14 @@ impl Incoming {
         tokio::select! {
             () = answering => {}
             () = receiving => {}
+            () = self.superseded.cancelled() => {}
         }
     }
 
     /// Handles a batch; says whether this stream is still the peer's newest.
     fn handle(&self, batch: proto::Batch) -> bool {
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if *newest != self.number {
+        if newest.number != self.number {
             return false;
         }
         for request in batch.requests {

@@ -309,4 +309,5 @@ fn an_unknown_flag_is_exit_code_2() {
     assert_eq!(output(&mut ringpost("frobnicate")).0, 2);
     assert_eq!(output(&mut ringpost("locate --node ftp://a alice")).0, 2);
     assert_eq!(output(&mut ringpost("demo --nodes 0")).0, 2);
+    assert_eq!(output(&mut ringpost("demo --nodes 9")).0, 2);
 }

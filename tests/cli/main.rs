@@ -6,6 +6,7 @@ mod bench_node;
 mod checking;
 mod clients;
 mod configuration;
+mod packages;
 mod serving;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,18 +8,25 @@ use crate::support::{PATIENCE, wait_until};
 use crate::{output, ringpost};
 
 /// A started node, killed when the test ends.
-struct Serving {
+pub struct Serving {
     child: std::process::Child,
-    ready: serde_json::Value,
+    pub ready: serde_json::Value,
 }
 
 impl Serving {
-    fn start(more: &str) -> Self {
+    pub fn start(more: &str) -> Self {
+        Self::run(&mut Self::command(more))
+    }
+
+    fn command(more: &str) -> Command {
         let line = format!(
             "serve --id n1 --insecure-users --listen 127.0.0.1:0 --peer-listen 127.0.0.1:0 \
              --admin-listen 127.0.0.1:0 {more}"
         );
-        let mut command = ringpost(&line);
+        ringpost(&line)
+    }
+
+    fn run(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -130,4 +137,39 @@ fn a_port_that_is_taken_is_a_sentence_and_exit_code_1() {
     assert_eq!((code, out.as_str()), (1, ""), "{error}");
     assert!(error.contains(&taken.to_string()), "{error}");
     drop(listener);
+}
+
+/// systemd's side of `Type=notify`: what a node says, one datagram after the other.
+#[cfg(target_os = "linux")]
+fn heard(socket: &std::os::unix::net::UnixDatagram) -> String {
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).unwrap();
+    String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_is_told_why_a_node_is_not_ready_then_that_it_is_and_then_that_it_drains() {
+    use std::os::unix::net::UnixDatagram;
+
+    // Below the build's own directory the path could be too long for a socket.
+    let name = format!("ringpost-notify-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+    // Somebody accepts and says nothing: a seed that does not answer.
+    let seed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let more = format!("--drain-timeout 1s --seeds {}", seed.local_addr().unwrap());
+    let mut node = Serving::run(Serving::command(&more).env("NOTIFY_SOCKET", &path));
+
+    assert_eq!(heard(&socket), "STATUS=no other node has answered yet\n");
+    let mut last = heard(&socket);
+    while last.starts_with("STATUS=") {
+        last = heard(&socket);
+    }
+    assert_eq!(last, "READY=1\nSTATUS=ready\n");
+    node.signal("-TERM");
+    assert_eq!(heard(&socket), "STOPPING=1\nSTATUS=draining\n");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(node.exit_code(), Some(0));
 }

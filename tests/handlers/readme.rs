@@ -1,7 +1,7 @@
-//! README shows the example that is compiled as the documentation of `ringpost::handler`.
+//! docs/library.md shows the example that is compiled as the documentation of `ringpost::handler`.
 
 #[test]
-fn the_example_of_the_readme_is_the_one_that_is_compiled() {
+fn the_example_that_is_shown_is_the_one_that_is_compiled() {
     let source = include_str!("../../src/handler/mod.rs");
     let example: String = (source.lines())
         .skip_while(|line| *line != "//! ```no_run")
@@ -16,5 +16,8 @@ fn the_example_of_the_readme_is_the_one_that_is_compiled() {
         .collect();
     assert!(example.contains("Node::start_with"), "{example}");
     let shown = format!("```rust\n{example}```");
-    assert!(include_str!("../../README.md").contains(&shown), "{shown}");
+    assert!(
+        include_str!("../../docs/library.md").contains(&shown),
+        "{shown}"
+    );
 }

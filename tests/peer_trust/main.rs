@@ -3,6 +3,7 @@
 mod certificates;
 mod files;
 mod floods;
+mod links;
 mod networks;
 mod peer;
 mod rolling;

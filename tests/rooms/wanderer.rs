@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -29,6 +29,25 @@ struct Has {
     seen: HashSet<String>,
     last: HashMap<String, u64>,
     wrong: Vec<String>,
+    /// What it does, and since when.
+    state: Option<(String, Instant)>,
+}
+
+impl Has {
+    fn now(&mut self, state: &str) {
+        self.state = Some((state.to_owned(), Instant::now()));
+    }
+
+    fn state(&self) -> String {
+        let state = self.state.as_ref();
+        state.map_or_else(String::new, |(state, since)| {
+            format!(
+                "{state} {:?} ago, joined {} times",
+                since.elapsed(),
+                self.joins
+            )
+        })
+    }
 }
 
 /// What a sender has been told.
@@ -134,12 +153,19 @@ impl Crowd {
                 .all(|has| locked(has).seen.is_superset(&accepted))
         };
         let _ = within(SETTLED, all);
+        let states: Vec<_> = (self.members.iter())
+            .map(|has| locked(has).state())
+            .collect();
         self.end();
         let first = locked(&self.members[0]);
         for (number, has) in self.members.iter().enumerate().skip(1) {
             let has = locked(has);
             let missing: Vec<_> = accepted.difference(&has.seen).collect();
-            assert!(missing.is_empty(), "member {number} misses {missing:?}");
+            assert!(
+                missing.is_empty(),
+                "member {number}, which {}, misses {missing:?}",
+                states[number]
+            );
             assert!(has.wrong.is_empty(), "member {number}: {:?}", has.wrong);
             assert_eq!(has.order, first.order, "members 0 and {number}");
         }
@@ -236,11 +262,17 @@ impl Shared {
                 client
                     .try_send_frame(true, TEXT, join.to_string().as_bytes())
                     .ok()?;
+                locked(has).now(&format!("asked at {}", client.url));
             }
-            let Some(frame) = next(client, LOOK)? else {
+            let Some(frame) = next(client, LOOK).or_else(|| {
+                locked(has).now("lost its connection");
+                None
+            })?
+            else {
                 return Some(());
             };
             let mut has = locked(has);
+            has.now(&frame.to_string());
             match frame["type"].as_str() {
                 Some("receipt") if frame["status"] == "joined" => {
                     has.joins += 1;

@@ -159,6 +159,7 @@ impl World {
         if let Some(last) = last
             && last > number
             && !self.scenario.splits
+            && !self.torn
             && !message.unordered
             && !refused_unheard
         {

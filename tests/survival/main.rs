@@ -8,6 +8,7 @@ mod fleet;
 mod ledger;
 mod partition;
 mod random;
+mod scaling;
 #[path = "../support/mod.rs"]
 mod support;
 mod user;
@@ -44,8 +45,11 @@ fn rounds(usual: usize) -> usize {
 /// So many nodes, whose inboxes are never full, however many rounds it takes, and that do not wait
 /// long for clients that cannot be told to move.
 fn cluster_of(nodes: usize) -> Cluster {
-    let flags = ["--max-inbox-messages", "100000", "--drain-timeout", "4s"];
-    Cluster::of(nodes, &flags)
+    Cluster::of(nodes, &cluster_flags())
+}
+
+fn cluster_flags() -> [&'static str; 4] {
+    ["--max-inbox-messages", "100000", "--drain-timeout", "4s"]
 }
 
 fn fleet_of(cluster: &Cluster, random: &Random) -> Fleet {

@@ -1,24 +1,44 @@
-// The page: a cluster, and one or two users of it.
+// The page: a cluster, and some users of it.
 
-import { watch } from "/cluster.js";
-import { Pane } from "/pane.js";
+import { cluster, LOBBY, watch } from "./cluster.js";
+import { byId, enable, isEnabled, say } from "./dom.js";
+import { drawNodes, listenForNodes } from "./nodes.js";
+import { Pane } from "./pane.js";
+import { drawRing } from "./ring.js";
+import { listenForTraffic } from "./traffic.js";
 
-/** `?user=alice&to=bob`, or the same after `#`, is one user; without it there are two. */
-function usersOfAddress() {
-  const { search, hash } = location;
-  const asked = new URLSearchParams(search.length > 1 ? search : hash.slice(1));
-  const user = asked.get("user");
-  if (!user) return [["alice", "bob"], ["bob", "alice"]];
-  return [[user, asked.get("to") || (user === "bob" ? "alice" : "bob")]];
+const NAMES = ["alice", "bob", "carol", "dave", "erin", "frank"];
+
+/** @type {Pane[]} */
+const panes = [];
+const users = () => panes.map(({ user }) => user);
+
+function addUser() {
+  const pane = new Pane(NAMES[panes.length], users);
+  panes.push(pane);
+  for (const each of panes) each.listOthers();
+  pane.come();
+  enable(byId("add-user"), panes.length < NAMES.length);
 }
 
-const users = usersOfAddress();
-const panes = users.map(([user, to]) => new Pane(user, to, users.length === 1));
-if (users.length === 1) document.title = `${users[0][0]} – Ringpost demo`;
-addEventListener("hashchange", () => location.reload());
+function draw() {
+  drawNodes();
+  drawRing(panes);
+  for (const pane of panes) pane.draw();
+}
+
+byId("add-user").addEventListener("click", () => {
+  if (!isEnabled(byId("add-user"))) return;
+  addUser();
+  say(`${users().at(-1)} is there`);
+});
 addEventListener("pagehide", () => panes.forEach((pane) => pane.close()));
-await watch(panes);
-for (const pane of panes) {
-  pane.listNodes();
-  pane.connect();
+listenForNodes();
+await watch(() => [...NAMES.slice(0, Math.max(2, panes.length)), LOBBY], draw);
+if (cluster.answers) {
+  addUser();
+  addUser();
+  panes[0].writeTo(panes[1].user);
+  panes[1].writeTo(panes[0].user);
+  listenForTraffic(panes);
 }

@@ -1,214 +1,229 @@
-// One user of the cluster: who it is, where it is, its messages and what happened.
+// One user of the cluster: where it is, who else is in the lobby, and its messages.
 
-import { Client } from "/client.js";
-import { byId, nodes, tint, write } from "/cluster.js";
+import { connect } from "/ringpost/index.js";
+import { addresses, LOBBY, ownerOf } from "./cluster.js";
+import { byId, copyOf, duration, element, find, now, say, tint, write } from "./dom.js";
+import { takeTraffic } from "./traffic.js";
+import { chips, drawWay, startFrom } from "./way.js";
 
-const PRESENCE_MS = 2000;
-/** Users in one question; nodes refuse more than 256. */
-const PRESENCE_USERS_MAX = 100;
+/** @typedef {import("../../../clients/js/index.d.ts").Client} Client */
+
 /** Of older lines nothing is kept. */
 const LINES_MAX = 200;
+/** A user in a browser is back sooner than one whose phone sleeps. */
+const BACKOFF_FIRST_MS = 250;
+const BACKOFF_MAX_MS = 3000;
+/** Users that are named as online; more are counted. */
+const NAMES_MAX = 12;
+/** Why a node sends a user on. @type {Record<string, string>} */
+const WHY = { drain: "its node is stopping", moved: "the ring has changed", not_owner: "another node owns it" };
 
 export class Pane {
-  #root = byId("pane-template").content.firstElementChild.cloneNode(true);
-  #client = null;
-  #waiting = new Map(); // by id, {to, bubble, receipt} of what its user has not acked
-  #online = {};
+  user;
+  /** None while the user is away. @type {Client | undefined} */
+  client;
+  /** When it was welcomed last, while it is there. @type {number | undefined} */
+  since;
+  #root = copyOf("pane-template");
+  /** Where it was last. @type {string | undefined} */
+  #lastNode;
+  /** @type {import("../../../clients/js/index.d.ts").Position | undefined} */
+  #position;
+  /** In the lobby. @type {string[]} */
+  #online = [];
+  #others;
 
-  constructor(user, to, alone) {
-    const who = this.#find(".who");
-    who.elements.user.value = user;
-    who.elements.to.value = to;
-    this.#find(".alone").hidden = alone;
-    who.addEventListener("submit", (event) => {
+  /** @param {string} user @param {() => string[]} others whom one can write to */
+  constructor(user, others) {
+    this.user = user;
+    this.#others = others;
+    this.#root.setAttribute("aria-label", `User ${user}`);
+    this.#root.dataset.user = user;
+    write(this.#find("h3"), user);
+    this.#find(".messages").setAttribute("aria-label", `Messages of ${user}`);
+    this.#find("[name=to]").setAttribute("aria-label", `${user} writes to`);
+    this.#find("[name=text]").setAttribute("aria-label", `Message from ${user}`);
+    this.#find(".write").addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
-      this.connect();
+      this.#send();
     });
-    who.addEventListener("change", (event) => {
-      if (event.target.name === "user" && who.reportValidity()) this.connect();
-      else this.#label();
-    });
-    this.#find(".write").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#send(event.target.elements.text);
-    });
-    setInterval(() => this.#askPresence(), PRESENCE_MS);
-    this.#label();
+    this.#find(".away").addEventListener("click", () => (this.client ? this.#leave() : this.come()));
     byId("panes").append(this.#root);
-  }
-
-  get user() {
-    return this.#find(".who").elements.user.value.trim();
-  }
-
-  get #to() {
-    return this.#find(".who").elements.to.value.trim();
+    this.listOthers();
   }
 
   get node() {
-    return this.#client?.node ?? null;
+    return this.client?.node;
   }
 
+  /** @param {string} selector */
   #find(selector) {
-    return this.#root.querySelector(selector);
+    return find(this.#root, selector);
   }
 
-  /** Connects anew: as the same user from where it was, as another one from what is not acked. */
-  connect() {
-    const first = this.#find(".who").elements.first.value;
-    this.#label();
-    if (this.#client?.user === this.user) return this.#client.reconnect(first);
-    this.close();
-    this.#showNode(null);
-    this.#client = new Client(this.user, () => nodes, {
-      log: (text, kind) => this.#log(text, kind),
-      state: (node) => {
-        this.#showNode(node);
-        this.#askPresence();
-      },
-      receipt: (id, receipt) => this.#receipt(id, receipt),
-      delivered: (id) => this.#delivered(id),
-      message: (message) => this.#message(message),
-      presence: (online) => this.#showPresence(online),
-      latency: (ms) => write(this.#find(".latency"), `answers in ${milliseconds(ms)}`),
+  /** Connects, from where the user was when it went. */
+  come() {
+    const client = connect({
+      url: addresses(),
+      user: this.user,
+      resume: this.#position,
+      backoffFirstMs: BACKOFF_FIRST_MS,
+      backoffMaxMs: BACKOFF_MAX_MS,
     });
-    this.#client.connect(first);
+    this.client = client;
+    client.on("message", (message) => this.#message(message));
+    client.on("state", (state) => this.#state(state));
+    client.on("redirect", ({ reason }) => this.#redirect(reason));
+    client.on("joined", ({ user }) => this.#log(`${user} joined the lobby`));
+    client.on("left", ({ user }) => this.#log(`${user} left the lobby`));
+    client.on("presence_change", () => this.#askWhoIsThere(client));
+    client.on("delivered", ({ id }) => this.#delivered(id));
+    client.on("gap", ({ stream }) => this.#log(`messages of ${stream} may be missing`, "bad"));
+    const lobby = async () => {
+      await client.join(LOBBY);
+      await client.subscribe({ room: LOBBY });
+      await this.#askWhoIsThere(client);
+    };
+    lobby().catch((error) => this.client === client && this.#log(`cannot be in the lobby: ${error.message}`, "bad"));
+    this.#draw();
+  }
+
+  async #leave() {
+    const client = this.client;
+    if (!client) return;
+    this.client = this.since = undefined;
+    this.#online = [];
+    this.#log(`${this.user} went away; messages to ${this.user} are kept`);
+    this.#draw();
+    await client.close();
+    this.#position = client.position;
   }
 
   close() {
-    this.#client?.close();
+    this.client?.close();
   }
 
-  listNodes() {
-    const select = this.#find("select");
-    for (const { id } of nodes) select.add(new Option(id, id));
+  /** Whom one can write to. */
+  listOthers() {
+    const select = this.#find("[name=to]");
+    const all = [LOBBY, ...this.#others().filter((other) => other !== this.user)];
+    for (const name of all.slice(select.options.length)) select.add(new Option(name === LOBBY ? `#${name}` : name, name));
   }
 
-  #label() {
-    const [user, to] = [this.user, this.#to];
-    this.#root.setAttribute("aria-label", `User ${user}`);
-    write(this.#find("h2"), user);
-    this.#find(".messages").setAttribute("aria-label", `Messages of ${user}`);
-    this.#find(".write input").setAttribute("aria-label", `Message from ${user} to ${to}`);
-    this.#find(".alone").href = `/?${new URLSearchParams({ user, to })}`;
-    this.#showPresence({});
+  /** The next message goes there. @param {string} to */
+  writeTo(to) {
+    this.#find("[name=to]").value = to;
   }
 
-  #showNode(node) {
-    const here = this.#find(".here");
-    write(here, node ? `on ${node}` : "connecting…");
-    tint(here, node);
-    if (!node) {
-      write(this.#find(".latency"), "");
-      this.#showPresence({});
+  /** Draws what depends on the ring. */
+  draw() {
+    const [node, owner] = [this.node, ownerOf(this.user)];
+    const where = node === owner ? `on ${node}, the owner` : `on ${node}, a guest`;
+    write(this.#find(".here"), !this.client ? "away" : node ? where : "connecting…");
+    tint(this.#find(".here"), node);
+  }
+
+  #draw() {
+    this.draw();
+    write(this.#find(".away"), this.client ? "Go away" : "Come back");
+    const names = this.#online.slice(0, NAMES_MAX).join(", ");
+    const more = this.#online.length > NAMES_MAX ? `, and ${this.#online.length - NAMES_MAX} more` : "";
+    write(this.#find(".online"), names ? `in the lobby: ${names}${more}` : "");
+  }
+
+  /** @param {import("../../../clients/js/index.d.ts").State} state */
+  #state({ state, node, error, recovered }) {
+    this.since = state === "connected" ? now() : undefined;
+    if (state === "connected") {
+      const moved = this.#lastNode && this.#lastNode !== node;
+      const from = moved ? [...chips([this.#lastNode]), " → "] : [];
+      this.#log(moved ? "moved " : this.#lastNode ? "back on " : "on ", "move", ...from, ...chips([node]));
+      if (recovered === false) this.#log("what came meanwhile cannot be told, or is gone", "bad");
+      this.#lastNode = node;
+    } else if (state === "connecting" && error && this.#lastNode) {
+      if (!this.#root.classList.contains("lost")) this.#log(`lost ${this.#lastNode}, looking for another node`, "bad");
+    } else if (state === "closed" && error) {
+      this.#log(`refused: ${error.message}`, "bad");
     }
+    this.#root.classList.toggle("lost", state !== "connected");
+    this.#draw();
   }
 
-  #askPresence() {
-    const users = new Set([this.#to]);
-    for (const { to } of this.#waiting.values()) users.add(to);
-    if (this.#client?.node) this.#client.askPresence([...users].slice(0, PRESENCE_USERS_MAX));
+  /** @param {string} reason */
+  #redirect(reason) {
+    this.#log(`sent on: ${WHY[reason] ?? reason}`);
   }
 
-  #showPresence(online) {
-    this.#online = online;
-    for (const sent of this.#waiting.values()) this.#note(sent);
-    const state = online[this.#to];
-    this.#find(".peer").dataset.online = String(state ?? "unknown");
-    const word = state === undefined ? "not known yet" : state ? "online" : "offline";
-    write(this.#find(".peer-text"), `${this.#to} is ${word}`);
+  /** @param {Client} client */
+  async #askWhoIsThere(client) {
+    const page = await client.presence({ room: LOBBY }).catch(() => undefined);
+    if (!page || client !== this.client) return;
+    this.#online = page.users;
+    this.#draw();
   }
 
-  #send(input) {
+  #send() {
+    const input = this.#find("[name=text]");
     const text = input.value.trim();
-    if (!text || !this.#client) return;
-    const to = this.#to;
-    const id = this.#client.send(to, { text, at: now() });
-    const sent = { to, bubble: this.#bubble("mine", text, ""), receipt: null, delivered: false };
-    this.#waiting.set(id, sent);
-    // Whose bubble is gone, or nearly so, is not followed any more.
-    if (this.#waiting.size > LINES_MAX) this.#waiting.delete(this.#waiting.keys().next().value);
-    this.#note(sent);
+    if (!text || !this.client) return;
+    const to = this.#find("[name=to]").value;
+    const id = crypto.randomUUID();
+    const inLobby = to === LOBBY;
+    const start = startFrom(this.node);
+    const bubble = this.#bubble("mine", `to ${inLobby ? "#" : ""}${to}`, text);
+    bubble.dataset.id = id;
+    const note = find(bubble, ".note");
+    const receipt = note.appendChild(element("span", { text: "on its way" }));
+    const options = { id, notify: !inLobby, echo: false };
+    this.client.send(inLobby ? { room: to } : { user: to }, { text, ...start }, options).then(
+      ({ copies }) => {
+        write(receipt, `accepted, ${copies === 1 ? "1 copy" : `${copies} copies`}, ${duration(now() - start.at)}`);
+      },
+      (error) => {
+        write(receipt, `not accepted: ${error.message}`);
+        bubble.classList.add("failed");
+      },
+    );
     input.value = "";
   }
 
-  #receipt(id, receipt) {
-    const sent = this.#waiting.get(id);
-    if (!sent) return;
-    sent.receipt = receipt;
-    const failed = receipt.status === "failed";
-    sent.bubble.classList.add(failed ? "failed" : "sent");
-    this.#note(sent);
-    if (failed || sent.delivered) this.#waiting.delete(id);
-  }
-
+  /** @param {string} id */
   #delivered(id) {
-    const sent = this.#waiting.get(id);
-    if (!sent) return;
-    sent.delivered = true;
-    this.#note(sent);
-    // Where the receipt was lost with a connection, that of the repeat is still to come.
-    if (sent.receipt) this.#waiting.delete(id);
+    const note = this.#root.querySelector(`[data-id="${CSS.escape(id)}"] .note`);
+    note?.append(" · has arrived");
   }
 
-  /** What is known of a message that was sent. */
-  #note({ to, bubble, receipt, delivered }) {
-    const words = [`to ${to}`];
-    if (!receipt) {
-      words.push("on its way");
-    } else if (receipt.status === "failed") {
-      words.push(`not accepted: ${receipt.error.code} (${receipt.error.message})`);
-    } else {
-      words.push(`accepted, ${receipt.copies === 1 ? "1 copy" : `${receipt.copies} copies`}`);
-      words.push(milliseconds(receipt.ms));
-      if (delivered) words.push(`${to} has it`);
-      else if (this.#online[to] === false) words.push(`kept until ${to} comes`);
-    }
-    write(bubble.querySelector(".note"), words.join(" · "));
-  }
-
-  #message({ from, body, ts }) {
+  /** @param {import("../../../clients/js/index.d.ts").Message} message */
+  #message(message) {
+    if (takeTraffic(message, this.user)) return;
+    const { from, body, stream } = message;
+    const inLobby = stream !== "inbox";
     const text = typeof body?.text === "string" ? body.text : JSON.stringify(body);
-    // The demonstration's own messages carry a finer clock of the same machine.
-    const took = now() - (typeof body?.at === "number" ? body.at : ts);
-    this.#bubble("theirs", text, `from ${from} · ${milliseconds(Math.max(0, took))}`);
+    const bubble = this.#bubble("theirs", `${from}${inLobby ? ` in #${LOBBY}` : ""}`, text);
+    const target = inLobby ? LOBBY : this.user;
+    if (typeof body?.at === "number") find(bubble, ".note").append(drawWay(body, target, this.node));
+    say(`${from} to ${inLobby ? "the lobby" : this.user}: ${text}`);
   }
 
-  #bubble(whose, text, note) {
-    const item = document.createElement("li");
-    item.className = `bubble ${whose}`;
-    const [body, small] = [document.createElement("span"), document.createElement("small")];
-    body.textContent = text;
-    small.textContent = note;
-    small.className = "note";
-    item.append(body, small);
-    append(this.#find(".messages"), item);
-    return item;
+  /** @param {string} whose @param {string} head @param {string} text */
+  #bubble(whose, head, text) {
+    const bubble = element("li", { class: `bubble ${whose}` });
+    bubble.append(element("small", { class: "head", text: head }));
+    bubble.append(element("span", { class: "text", text }), element("small", { class: "note" }));
+    this.#append(bubble);
+    return bubble;
   }
 
-  #log(text, kind) {
-    const item = document.createElement("li");
-    item.className = kind;
-    const time = document.createElement("time");
-    time.textContent = new Date().toTimeString().slice(0, 8);
-    const said = document.createElement("span");
-    said.textContent = text;
-    item.append(time, said);
-    append(this.#find(".log"), item);
+  /** @param {string} text @param {string} [kind] @param {(Node | string)[]} more */
+  #log(text, kind = "", ...more) {
+    this.#append(element("li", { class: `event ${kind}` }, text, ...more));
   }
-}
 
-function append(list, item) {
-  list.append(item);
-  while (list.children.length > LINES_MAX) list.firstElementChild.remove();
-  list.scrollTop = list.scrollHeight;
-}
-
-/** Milliseconds since the Unix epoch, with what fraction the browser gives. */
-function now() {
-  return performance.timeOrigin + performance.now();
-}
-
-function milliseconds(ms) {
-  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+  /** @param {Element} item */
+  #append(item) {
+    const list = this.#find(".messages");
+    list.append(item);
+    while (list.children.length > LINES_MAX) list.firstElementChild.remove();
+    list.scrollTop = list.scrollHeight;
+  }
 }
