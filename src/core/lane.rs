@@ -71,6 +71,8 @@ pub struct Settled<S> {
     pub sender: S,
     /// The message.
     pub message: Message,
+    /// When it would have been given up.
+    pub deadline: Duration,
     /// What became of it.
     pub receipt: Receipt,
 }
@@ -166,6 +168,7 @@ impl<S> Lanes<S> {
         Some(Settled {
             sender: item.sender,
             message: item.message,
+            deadline: item.deadline,
             receipt,
         })
     }
@@ -212,6 +215,7 @@ impl<S> Lanes<S> {
                 expired.push(Settled {
                     sender: item.sender,
                     message: item.message,
+                    deadline: item.deadline,
                     receipt: Receipt::Failed(outcome),
                 });
             }

@@ -50,11 +50,17 @@ impl Envelope {
     #[must_use]
     pub fn size(&self) -> usize {
         const FIXED: usize = 64;
-        let body = match &self.content {
+        let names = self.to.as_str().len() + self.from.as_str().len() + self.id.len();
+        FIXED + names + self.body_len()
+    }
+
+    /// The bytes of the body; a notice has none.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        match &self.content {
             Content::Body(body) => body.len(),
             Content::Delivered => 0,
-        };
-        FIXED + self.to.as_str().len() + self.from.as_str().len() + self.id.len() + body
+        }
     }
 }
 

@@ -101,6 +101,7 @@ impl Dispatch {
     /// does not, because the node ends, nobody knows what became of the message.
     pub fn send_of_backend(&self, from: &UserId, send: &Send<'_>) -> oneshot::Receiver<Receipt> {
         self.counters.messages_of_backends.add();
+        self.counters.bytes_in.add_many(send.body.len() as u64);
         let (sender, receipt) = oneshot::channel();
         let pending = match self.pending(from, send, sender) {
             Ok(pending) => Box::new(pending),
@@ -115,7 +116,8 @@ impl Dispatch {
                 self.send_in_lane(lane_of(from), Sender::Backend(pending), from, to, send);
             }
             (Recipient::Stream(to), Qos::AtMostOnce) => {
-                self.send_unkept(Origin::Backend(pending), from, to, send);
+                let taken = self.clock.now();
+                self.send_unkept(Origin::Backend { pending, taken }, from, to, send);
             }
             (Recipient::Everyone, _) => {
                 self.broadcast(from, send);

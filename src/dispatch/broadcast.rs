@@ -20,7 +20,7 @@ impl Dispatch {
         for link in self.topology.load().links() {
             let request = Request::Broadcast(broadcast.clone());
             let pushed = link.is_connected() && {
-                self.counters.forwarded.add();
+                self.counters.sent_on(broadcast.body.len());
                 link.push(request, None, self.deadline()).is_ok()
             };
             if !pushed {
@@ -49,7 +49,7 @@ impl Dispatch {
             let taken = sessions
                 .filter(|session| session.tell_as(&mut encoded, || message))
                 .count();
-            self.counters.messages_out.add_many(taken as u64);
+            (self.counters).handed(taken as u64, broadcast.body.len());
         }
     }
 }

@@ -40,6 +40,12 @@ counters! {
     messages_out,
     /// Messages sent to another node.
     forwarded,
+    /// Bytes of the bodies of messages taken from clients and backends.
+    bytes_in,
+    /// Bytes of the bodies of messages handed to sessions, once for each session.
+    bytes_out,
+    /// Bytes of the bodies of these; copies, and batches for guests, are not among them.
+    bytes_forwarded,
     /// Batches of kept messages sent to another node, for a guest or all members of a room there.
     deliveries,
     /// Messages that arrived from another node although a third one owns the user.
@@ -129,6 +135,20 @@ counters! {
     webhook_dropped,
     /// Failures to accept a connection.
     accept_errors,
+}
+
+impl Counters {
+    /// A message with a body of so many bytes was handed to so many sessions.
+    pub(super) fn handed(&self, sessions: u64, bytes: usize) {
+        self.messages_out.add_many(sessions);
+        self.bytes_out.add_many(sessions * bytes as u64);
+    }
+
+    /// A message with a body of so many bytes is sent to another node.
+    pub(super) fn sent_on(&self, bytes: usize) {
+        self.forwarded.add();
+        self.bytes_forwarded.add_many(bytes as u64);
+    }
 }
 
 /// A number that only grows.

@@ -119,7 +119,7 @@ impl Dispatch {
                 let offset = entry.offset;
                 let at = Position { epoch, offset };
                 let taken = session.tell_as(frames.of(offset), || kept(key, &entry.message, at));
-                self.counters.messages_out.add_many(u64::from(taken));
+                (self.counters).handed(u64::from(taken), entry.message.body_len());
             }
             feed.advance(last);
             local.resume = Some(Resume::At(Position {
@@ -154,7 +154,7 @@ impl Dispatch {
             for entry in batch {
                 let offset = entry.offset;
                 let taken = hand_entry(rooms, key, &entry.message, Position { epoch, offset });
-                self.counters.messages_out.add_many(taken);
+                (self.counters).handed(taken, entry.message.body_len());
             }
             feed.advance(last);
             local.resume = Some(Resume::At(Position {

@@ -181,7 +181,7 @@ impl Dispatch {
                 Some(session) => u64::from(session.tell(&kept(key, &entry.message, place))),
                 None => hand_entry(&shard.rooms, key, &entry.message, place),
             };
-            self.counters.messages_out.add_many(taken);
+            (self.counters).handed(taken, entry.message.body_len());
         }
         Outcome::Done
     }
@@ -292,6 +292,7 @@ impl Dispatch {
             session: guest.session,
             nonce: guest.nonce,
             position,
+            sent: self.clock.now(),
         };
         let link = topology
             .link(&guest.node)

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::shard::{Sender, Shard, Waiter};
-use super::{Dispatch, Origin, Session, Topology};
+use super::{Dispatch, Origin, Path, Session, Topology};
 use crate::core::lane::{Attempt, Receipt, Settled};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
-use crate::core::protocol::{self, Reply as Told, Send};
+use crate::core::protocol::{self, Qos, Reply as Told, Send};
 use crate::core::stream::{About, Context, Message, Output, Room};
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, StreamKey, UserId};
@@ -125,7 +125,7 @@ impl Dispatch {
             // It may be large, and stand behind others.
             About::Pull { .. } => self.config.request_timeout,
         };
-        let deadline = self.clock.now() + timeout;
+        let now = self.clock.now();
         let Some(link) = topology.link(to) else {
             return Self::stream_answered(
                 shard,
@@ -136,9 +136,11 @@ impl Dispatch {
                 Answer::None,
             );
         };
-        if let Err(full) = link.push(request, Some(Origin::Stream(about)), deadline) {
+        let sent = matches!(request, Request::Replicate { .. }).then_some(now);
+        let origin = Origin::Stream { about, sent };
+        if let Err(full) = link.push(request, Some(origin), now + timeout) {
             self.counters.peer_queue_full.add();
-            if let Some(Origin::Stream(about)) = full.0.1 {
+            if let Some(Origin::Stream { about, .. }) = full.0.1 {
                 Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
             }
         }
@@ -255,7 +257,7 @@ impl Dispatch {
         let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
             None => Some(Origin::Append(ticket)),
             Some(link) => {
-                self.counters.forwarded.add();
+                self.counters.sent_on(append.message.body_len());
                 let request = Request::Append(append);
                 let pushed = link.push(request, Some(Origin::Append(ticket)), self.deadline());
                 pushed.err().and_then(|full| full.0.1)
@@ -264,7 +266,7 @@ impl Dispatch {
         if let Some(Origin::Append(ticket)) = refused {
             let answer = &Answer::None;
             let settled = shard.lanes.outcome(ctx.now, &ticket, Outcome::Busy, answer);
-            self.tell_sender(settled);
+            self.tell_sender(settled, None);
         }
     }
 
@@ -284,20 +286,28 @@ impl Dispatch {
             }),
             Waiter::Lane(ticket) => {
                 let settled = shard.lanes.outcome(ctx.now, &ticket, outcome, &answer);
-                self.tell_sender(settled);
+                self.tell_sender(settled, Some(Path::Local));
             }
             Waiter::Watched(it) => self.answer_watched(shard, ctx, *it, outcome, answer),
         }
     }
 
-    /// Gives a message that has an outcome its receipt.
-    pub(super) fn tell_sender(&self, settled: impl IntoIterator<Item = Settled<Sender>>) {
+    /// Gives a message that has an outcome its receipt. `path`: where it went, if it has arrived.
+    pub(super) fn tell_sender(
+        &self,
+        settled: impl IntoIterator<Item = Settled<Sender>>,
+        path: Option<Path>,
+    ) {
         for Settled {
             sender,
             message,
+            deadline,
             receipt,
         } in settled
         {
+            let left = deadline.saturating_sub(self.since_start());
+            let took = self.config.request_timeout.saturating_sub(left);
+            self.timings.receipt(Qos::AtLeastOnce, took);
             let id = message.id();
             let receipt = match receipt {
                 Receipt::Accepted { copies, duplicate } => {
@@ -305,6 +315,9 @@ impl Dispatch {
                         self.counters.repeats.add();
                     } else {
                         self.counters.accepted.add();
+                        if let Some(path) = path {
+                            self.timings.delivered(path, took);
+                        }
                     }
                     protocol::Receipt::Accepted { copies, duplicate }
                 }
@@ -349,7 +362,7 @@ impl Dispatch {
             self.attempt(shard, ctx, topology, attempt);
         }
         let expired = shard.lanes.expire(ctx.now);
-        self.tell_sender(expired);
+        self.tell_sender(expired, None);
     }
 
     /// The time of this node, for what is kept: it starts so late that no age is before it.

@@ -13,6 +13,7 @@ mod clock;
 mod counters;
 mod feeding;
 mod guests;
+mod histogram;
 mod inbox;
 mod joining;
 mod outbox;
@@ -28,6 +29,7 @@ mod rosters;
 mod session;
 mod sessions;
 mod shard;
+mod stats;
 mod tickets;
 mod topology;
 mod watching;
@@ -46,12 +48,14 @@ pub use self::backend::Pending;
 pub use self::clock::{Clock, SystemClock};
 pub use self::counters::Counters;
 pub use self::feeding::FEED_BYTES;
+pub use self::histogram::{BOUNDS, Durations};
 pub use self::outbox::{Outbox, Taken};
 pub use self::peer_link::{Origin, PeerLink, ReplyQueue};
 pub use self::rebalance::TICK;
 pub use self::room_report::RoomReport;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
+pub use self::stats::{Deliveries, Path, Stats};
 pub use self::topology::Topology;
 pub use self::watching::WATCHED_MAX;
 pub use self::webhooks::{Watched, Webhooks};
@@ -59,6 +63,7 @@ pub use self::webhooks::{Watched, Webhooks};
 use self::backend::RecentIds;
 use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard, Subscriber};
+use self::stats::Timings;
 use self::tickets::Tickets;
 use crate::config::{AtSessionLimit, RoomConfig};
 use crate::core::consent::Consents;
@@ -114,6 +119,7 @@ pub struct Dispatch {
     taken_over: AtomicBool,
     next_session: AtomicU64,
     counters: Counters,
+    timings: Timings,
     /// Sessions to be told to move, oldest change first.
     moving: Mutex<VecDeque<Weak<Session>>>,
     move_bucket: Mutex<TokenBucket>,
@@ -160,6 +166,7 @@ impl Dispatch {
             taken_over: AtomicBool::new(false),
             next_session: AtomicU64::new(first_session),
             counters: Counters::default(),
+            timings: Timings::default(),
             moving: Mutex::default(),
             draining: AtomicBool::new(false),
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
@@ -241,6 +248,7 @@ impl Dispatch {
     /// A client's message. Its receipt goes to the client's outbox, now or later.
     pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
         self.counters.messages_in.add();
+        self.counters.bytes_in.add_many(send.body.len() as u64);
         if !send.echo {
             session.mute(&send.id);
         }
@@ -250,6 +258,7 @@ impl Dispatch {
                 let origin = Origin::Session {
                     session: Arc::clone(session),
                     id: Box::from(&*send.id),
+                    taken: self.clock.now(),
                 };
                 self.send_unkept(origin, session.user(), to, send);
             }
@@ -313,7 +322,7 @@ impl Dispatch {
             None => origin,
             Some(link) => {
                 envelope.hops += 1;
-                self.counters.forwarded.add();
+                self.counters.sent_on(envelope.body_len());
                 match link.push(Request::Envelope(envelope), origin, self.deadline()) {
                     Ok(()) => return,
                     Err(full) => {
@@ -332,7 +341,7 @@ impl Dispatch {
             let handed = hand_over(&shard, envelope);
             (handed, shard.directory.guest_nodes(&envelope.to))
         };
-        self.counters.messages_out.add_many(handed);
+        self.counters.handed(handed, envelope.body_len());
         // Once one session has it, its sender need not wait for the guests.
         if handed > 0 {
             self.settle(origin.take(), Outcome::Done);
@@ -342,7 +351,10 @@ impl Dispatch {
         } else if nodes.is_empty() {
             self.settle(origin.take(), Outcome::Offline);
         }
-        let copies = origin.map(|origin| Arc::new(GuestCopies::new(nodes.len(), origin)));
+        let copies = origin.map(|origin| {
+            let sent = self.clock.now();
+            Arc::new(GuestCopies::new(nodes.len(), origin, sent))
+        });
         for node in &nodes {
             let copy = Envelope {
                 to_guests: true,
@@ -355,7 +367,7 @@ impl Dispatch {
 
     fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
         let handed = hand_over(&self.shard(&envelope.to), envelope);
-        self.counters.messages_out.add_many(handed);
+        self.counters.handed(handed, envelope.body_len());
         let outcome = if handed > 0 {
             Outcome::Done
         } else {

@@ -1,6 +1,6 @@
 //! Telling those who asked what became of it.
 
-use super::{Dispatch, Origin};
+use super::{Dispatch, Origin, Path};
 use crate::core::peer::{Answer, Outcome, Reply};
 use crate::core::protocol::{Receipt, Reply as Told};
 use crate::error::ErrorCode;
@@ -30,16 +30,32 @@ impl Dispatch {
         answer: Answer,
         by: Option<&NodeId>,
     ) {
+        let path = by.map_or(Path::Local, |_| Path::Hop);
+        self.settle_on(Some(path), origin, outcome, answer, by);
+    }
+
+    /// As [`Self::settle_with`], of a message that has taken that path; `None` if it was counted
+    /// before.
+    fn settle_on(
+        &self,
+        path: Option<Path>,
+        origin: Origin,
+        outcome: Outcome,
+        answer: Answer,
+        by: Option<&NodeId>,
+    ) {
         match origin {
-            Origin::Session { session, id } => {
+            Origin::Session { session, id, taken } => {
                 let code = self.error_of(outcome);
+                self.unkept_settled(taken, path.filter(|_| code.is_none()));
                 session.tell(&Told::Receipt {
                     id: &id,
                     receipt: &code.map_or(Receipt::Sent, Into::into),
                 });
             }
-            Origin::Backend(pending) => {
+            Origin::Backend { pending, taken } => {
                 let code = self.error_of(outcome);
+                self.unkept_settled(taken, path.filter(|_| code.is_none()));
                 pending.settle(code.map_or(Receipt::Sent, Into::into));
             }
             Origin::Peer { replies, seq } => replies.push(Reply {
@@ -48,8 +64,11 @@ impl Dispatch {
                 answer,
             }),
             Origin::Guests(copies) => {
+                if outcome == Outcome::Done {
+                    (self.timings).delivered(Path::Guest, self.since(copies.sent));
+                }
                 if let Some((origin, outcome)) = copies.answered(outcome) {
-                    self.settle_with(origin, outcome, Answer::None, by);
+                    self.settle_on(None, origin, outcome, Answer::None, by);
                 }
             }
             Origin::Registration {
@@ -61,9 +80,12 @@ impl Dispatch {
                 let now = self.since_start();
                 let settled =
                     (self.shard(&ticket.to).lanes).outcome(now, &ticket, outcome, &answer);
-                self.tell_sender(settled);
+                self.tell_sender(settled, Some(Path::Hop));
             }
-            Origin::Stream(about) => {
+            Origin::Stream { about, sent } => {
+                if let (Some(sent), Outcome::Done) = (sent, outcome) {
+                    self.timings.replication.record(self.since(sent));
+                }
                 if let Some(by) = by {
                     self.stream_settled(by, about, outcome, answer);
                 }
@@ -73,7 +95,11 @@ impl Dispatch {
                 session,
                 nonce,
                 position,
+                sent,
             } => {
+                if outcome == Outcome::Done {
+                    (self.timings).delivered(Path::Guest, self.since(sent));
+                }
                 if let Some(by) = by {
                     self.delivery_answered(by, &key, (session, nonce), position, outcome);
                 }

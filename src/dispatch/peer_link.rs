@@ -28,9 +28,16 @@ pub enum Origin {
         session: Arc<Session>,
         /// The `id` of its `send`.
         id: Box<str>,
+        /// When its message was taken.
+        taken: Instant,
     },
     /// A backend, for a message that is not kept.
-    Backend(Box<Pending>),
+    Backend {
+        /// The backend.
+        pending: Box<Pending>,
+        /// When its message was taken.
+        taken: Instant,
+    },
     /// A node, for a request of its own.
     Peer {
         /// The way back.
@@ -52,7 +59,12 @@ pub enum Origin {
     /// A session of this node, for a message that is kept.
     Append(Ticket),
     /// The streams of this node.
-    Stream(About),
+    Stream {
+        /// What they have asked.
+        about: About,
+        /// Of a copy of messages, when it was sent.
+        sent: Option<Instant>,
+    },
     /// A guest that something was sent to.
     Delivery {
         /// The guest's stream.
@@ -63,6 +75,8 @@ pub enum Origin {
         nonce: u64,
         /// Where it is when it has that.
         position: Position,
+        /// When it was sent.
+        sent: Instant,
     },
     /// A member of a room that was to be given what it has missed.
     History {
@@ -114,13 +128,16 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct GuestCopies {
     state: Mutex<(usize, Outcome, Option<Origin>)>,
+    /// When they were sent.
+    pub(super) sent: Instant,
 }
 
 impl GuestCopies {
-    /// For `count` copies of a message from `origin`.
+    /// For `count` copies of a message from `origin`, sent at that time.
     #[must_use]
-    pub fn new(count: usize, origin: Origin) -> Self {
+    pub fn new(count: usize, origin: Origin, sent: Instant) -> Self {
         Self {
+            sent,
             state: Mutex::new((count, Outcome::Offline, Some(origin))),
         }
     }

@@ -23,7 +23,7 @@ impl Dispatch {
             body,
             ts: self.clock.unix_ms(),
         }));
-        self.counters.messages_out.add_many(u64::from(taken));
+        (self.counters).handed(u64::from(taken), body.len());
         taken
     }
 
@@ -36,6 +36,7 @@ impl Dispatch {
         }
         // The program may, whatever its clients may.
         self.counters.messages_in.add();
+        self.counters.bytes_in.add_many(send.body.len() as u64);
         send.qos = Qos::AtMostOnce;
         self.broadcast(session.user(), &send);
         session.tell(&Reply::Receipt {

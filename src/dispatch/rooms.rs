@@ -301,7 +301,7 @@ impl Dispatch {
                 continue;
             }
             let taken = session.tell(&kept(key, &entry.message, Position { epoch, offset }));
-            self.counters.messages_out.add_many(u64::from(taken));
+            (self.counters).handed(u64::from(taken), entry.message.body_len());
         }
     }
 

@@ -81,6 +81,12 @@ impl Message {
         text(&self.text[self.body_at..])
     }
 
+    /// The bytes of the body.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.text.len() - self.body_at
+    }
+
     /// What names it, in memory of its own.
     #[must_use]
     pub fn without_body(&self) -> Self {
