@@ -365,7 +365,7 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         seq: 300,
         snapshot: snapshot(),
     };
-    let user = |sessions, inbox| done(Answer::Sessions(UserReport { sessions, inbox }));
+    let known = |sessions, inbox| done(Answer::Sessions(UserReport { sessions, inbox }));
     let accepted = Answer::Accepted {
         copies: 2,
         duplicate: true,
@@ -397,8 +397,8 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("pulled", done(Answer::Pulled(Some(Box::new(pulled))))),
         ("pulled nothing", done(Answer::Pulled(None))),
         ("may go", done(Answer::MayGo(vec![false, true]))),
-        ("sessions", user(vec![user_session()], None)),
-        ("no sessions", user(Vec::new(), None)),
+        ("sessions", known(vec![user_session()], None)),
+        ("no sessions", known(Vec::new(), None)),
         (
             "sessions and an inbox",
             user(Vec::new(), Some(inbox_report())),
