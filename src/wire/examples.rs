@@ -401,7 +401,7 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("no sessions", known(Vec::new(), None)),
         (
             "sessions and an inbox",
-            user(Vec::new(), Some(inbox_report())),
+            known(Vec::new(), Some(inbox_report())),
         ),
         ("closed", done(Answer::Closed(300))),
         (
