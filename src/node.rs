@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use self::listeners::Listeners;
 use self::settings::dispatch_config;
-use crate::admin::Admin;
+use crate::admin::{Admin, Watchers};
 use crate::config::{Config, ConfigError};
 use crate::core::frame::FrameLimits;
 use crate::core::handshake::origin::{AllowedOrigin, InvalidEntry};
@@ -327,6 +327,7 @@ impl Node {
             dispatch: Arc::clone(&self.dispatch),
             api_keys: policy.trust.api_keys,
             message_bytes_max: server.frames.message_bytes_max,
+            watchers: Watchers::default(),
             tasks: tasks.clone(),
             stop,
         };

@@ -16,6 +16,7 @@ mod properties;
 mod refusals;
 mod reply;
 mod rooms;
+mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub mod proto {
 
 pub use self::gossip::GossipCodec;
 pub(crate) use self::gossip::sender;
+pub use self::stats::Told;
 
 /// The version of the protocol that this node speaks. It grows with every change that an older node
 /// could misunderstand.

@@ -16,7 +16,7 @@ use crate::core::api::{Fault, body_bytes_max, reply};
 use crate::core::protocol::{self, Receipt};
 use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
-use crate::id::UserId;
+use crate::id::{NodeId, UserId};
 
 /// How long the body of a request may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,8 +48,13 @@ impl Admin {
 
     /// `GET /v1/users/ID`.
     pub(super) async fn sessions(&self, user: &UserId) -> Result<Response<Body>, Fault> {
-        let sessions = self.dispatch.sessions_of(user).await?;
-        Ok(json(StatusCode::OK, reply::user(user, &sessions)))
+        let known = self.dispatch.user(user).await?;
+        let preference: Vec<NodeId> = {
+            let topology = self.dispatch.topology();
+            let preference = topology.view.preference(user.as_str());
+            preference.map(|member| member.id.clone()).collect()
+        };
+        Ok(json(StatusCode::OK, reply::user(user, &known, &preference)))
     }
 
     /// `GET /v1/rooms/NAME`.

@@ -2,9 +2,13 @@
 
 mod api;
 mod cluster;
+mod events;
 mod exposition;
 mod grpc;
+mod guard;
 mod metrics;
+mod overview;
+mod page;
 mod process;
 
 use std::convert::Infallible;
@@ -37,6 +41,8 @@ use crate::dispatch::Dispatch;
 use crate::error::ErrorCode;
 use crate::trust::{ApiKeys, Reloaded};
 
+pub(crate) use self::events::Watchers;
+
 type Body = tonic::body::Body;
 
 /// What needs no key: probes, which tell nothing of the cluster.
@@ -68,6 +74,8 @@ pub(crate) struct Admin {
     pub api_keys: Option<Arc<Reloaded<ApiKeys>>>,
     /// The largest message of a client, and so of a backend.
     pub message_bytes_max: usize,
+    /// Who watches the cluster.
+    pub watchers: Watchers,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -78,6 +86,7 @@ impl Admin {
         let grpc = grpc::service(&self);
         let counters = self.dispatch.counters();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let is_loopback = listener.local_addr().is_ok_and(|at| at.ip().is_loopback());
         accept_all(listener, counters, &self.stop, |stream, remote| {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 counters.admin_connections_over_limit.add();
@@ -87,6 +96,7 @@ impl Admin {
             let connection = Connection {
                 admin: Arc::clone(&self),
                 grpc: grpc.clone(),
+                is_loopback,
             };
             self.spawn(async move {
                 connection.serve(stream).await;
@@ -123,6 +133,8 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Execut
 struct Connection {
     admin: Arc<Admin>,
     grpc: grpc::Service,
+    /// It is to be reached from this machine only, where any web site can try to.
+    is_loopback: bool,
 }
 
 impl Connection {
@@ -161,6 +173,15 @@ impl Connection {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        if self.is_loopback
+            && self.admin.api_keys.is_none()
+            && let Err(fault) = guard::refuse_strange_names(&request)
+        {
+            return refusal(&fault);
+        }
+        if let Some(page) = page::answer(request.method(), request.uri().path()) {
+            return page;
+        }
         if !self.admin.admits(&request) {
             self.admin.dispatch.counters().api_unauthorized.add();
             return if grpc::is_grpc(&request) {
@@ -201,7 +222,7 @@ impl Admin {
             }
     }
 
-    async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
+    async fn call(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
         let call = route(
             request.method().as_str(),
             request.uri().path(),
@@ -213,6 +234,11 @@ impl Admin {
         }
         Ok(match call {
             Call::Cluster => json(StatusCode::OK, cluster::describe(&self.dispatch).into()),
+            Call::Stats => {
+                self.dispatch.look().await;
+                json(StatusCode::OK, overview::all(&self.dispatch).into())
+            }
+            Call::Events => events::watch(self)?,
             Call::Alive => text(StatusCode::OK, "ok\n".to_owned()),
             Call::Ready => match self.dispatch.why_not_ready() {
                 None => text(StatusCode::OK, "ready\n".to_owned()),

@@ -167,9 +167,13 @@ pub struct StatusArgs {
     #[arg(long, env = "RINGPOST_API_KEY_FILE", value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
 
-    /// Print the node's answer as it is, in JSON
+    /// Print the node's answer as it is, in JSON; with --watch one line a second
     #[arg(long)]
     pub json: bool,
+
+    /// Show the numbers of all nodes, again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
 
     /// How long the answer may take
     #[arg(long, value_name = "TIME", default_value = "10s")]

@@ -1,4 +1,6 @@
-//! `ringpost status`: a cluster as one node sees it.
+//! `ringpost status`: a cluster as one node sees it, once or (`watch`) again and again.
+
+mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,15 +39,10 @@ struct Member {
 
 /// Asks and prints.
 pub async fn run(args: StatusArgs) -> Outcome {
-    let body = match timeout(args.timeout.0, ask(&args)).await {
-        Ok(body) => body?,
-        Err(_) => {
-            return Err(format!(
-                "no answer of {} within {:?}",
-                args.node, args.timeout.0
-            ));
-        }
-    };
+    if args.watch {
+        return watch::run(&args).await;
+    }
+    let body = ask(&args, "/v1/cluster").await?;
     if args.json {
         print(&String::from_utf8_lossy(&body));
         return Ok(ExitCode::SUCCESS);
@@ -56,19 +53,27 @@ pub async fn run(args: StatusArgs) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(args: &StatusArgs) -> Result<bytes::Bytes, String> {
+/// The body of an answer that came in time.
+async fn ask(args: &StatusArgs, path: &str) -> Result<bytes::Bytes, String> {
+    let late = || format!("no answer of {} within {:?}", args.node, args.timeout.0);
+    timeout(args.timeout.0, get(args, path))
+        .await
+        .map_err(|_| late())?
+}
+
+async fn get(args: &StatusArgs, path: &str) -> Result<bytes::Bytes, String> {
     let key = args
         .api_key_file
         .as_deref()
         .map(authorization)
         .transpose()?;
-    let answer = http::get_as(&args.node, "/v1/cluster", key)
+    let answer = http::get_as(&args.node, path, key)
         .await
         .map_err(|error| error.to_string())?;
     match answer.status {
         StatusCode::OK => Ok(answer.body),
         StatusCode::NOT_FOUND => Err(format!(
-            "{} has no /v1/cluster; status takes an admin address (--admin-listen of the node)",
+            "{} has no {path}; status takes an admin address (--admin-listen of the node)",
             args.node
         )),
         StatusCode::UNAUTHORIZED => Err(format!(

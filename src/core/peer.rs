@@ -182,6 +182,26 @@ pub struct UserSession {
     pub since_ms: u64,
 }
 
+/// What the owner of a user knows of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserReport {
+    /// All sessions, in the order of their nodes.
+    pub sessions: Vec<UserSession>,
+    /// Absent where nothing was ever kept.
+    pub inbox: Option<InboxReport>,
+}
+
+/// How far an inbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InboxReport {
+    /// The last message that may be shown.
+    pub position: Position,
+    /// Everything up to this offset is acked.
+    pub acked: u64,
+    /// Messages that are kept and not acked.
+    pub waiting: u64,
+}
+
 /// What one node asks of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {

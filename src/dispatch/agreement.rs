@@ -213,6 +213,7 @@ impl Dispatch {
     /// every now and then: what was told may be lost, or overtaken by an older answer.
     pub(super) fn report_waiting(&self, topology: &Topology) {
         let streams = self.under_replicated();
+        self.note_waiting(streams);
         if streams == 0 {
             self.taken_over.store(true, Ordering::Relaxed);
         }

@@ -14,9 +14,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::session::key_hash;
 use super::shard::{Sender, Subscriber};
 use super::{Dispatch, Origin, Session};
-use crate::core::peer::{Answer, Outcome, Request, UserSession};
+use crate::core::peer::{Answer, InboxReport, Outcome, Request, UserReport, UserSession};
 use crate::core::protocol::{Qos, Receipt, Recipient, Send};
 use crate::core::roster::RosterPage;
+use crate::core::stream::Position;
 use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
@@ -98,8 +99,9 @@ fn lane_of(from: &UserId) -> SessionId {
 }
 
 impl Dispatch {
-    /// A backend's message in the name of a user, and the trace that it belongs to, if any. Its receipt comes in any case, now or later; if it
-    /// does not, because the node ends, nobody knows what became of the message.
+    /// A backend's message in the name of a user, and the trace that it belongs to, if any. Its
+    /// receipt comes in any case, now or later; if it does not, because the node ends, nobody knows
+    /// what became of the message.
     pub fn send_of_backend(
         &self,
         from: &UserId,
@@ -162,11 +164,19 @@ impl Dispatch {
     /// # Errors
     /// [`ErrorCode::Unreachable`] when no owner has answered in time.
     pub async fn sessions_of(&self, user: &UserId) -> Result<Vec<UserSession>, ErrorCode> {
+        self.user(user).await.map(|user| user.sessions)
+    }
+
+    /// What a user's owner knows of them.
+    ///
+    /// # Errors
+    /// As [`Self::sessions_of`].
+    pub async fn user(&self, user: &UserId) -> Result<UserReport, ErrorCode> {
         let deadline = self.deadline();
         loop {
             // The owner may be another one by now, or this node.
-            if let Some(sessions) = self.known_sessions(user) {
-                return Ok(sessions);
+            if let Some(known) = self.known_user(user) {
+                return Ok(known);
             }
             let owner = {
                 let topology = self.topology.load();
@@ -176,8 +186,8 @@ impl Dispatch {
             if let Some(owner) = owner {
                 let request = Request::Sessions { user: user.clone() };
                 let answer = self.ask(&owner, request, deadline).await;
-                if let Ok((Outcome::Done, Answer::Sessions(sessions))) = answer {
-                    return Ok(sessions);
+                if let Ok((Outcome::Done, Answer::Sessions(known))) = answer {
+                    return Ok(known);
                 }
             }
             if !self.wait_to_ask_again(deadline).await {
@@ -261,9 +271,9 @@ impl Dispatch {
         }
     }
 
-    /// The sessions of a user whom this node owns, and guests elsewhere; `None` if it does not, or has
-    /// not heard of all of them yet.
-    pub(super) fn known_sessions(&self, user: &UserId) -> Option<Vec<UserSession>> {
+    /// The sessions of a user whom this node owns, guests elsewhere included, and how far the inbox is;
+    /// `None` if it does not, or has not heard of all of them yet.
+    pub(super) fn known_user(&self, user: &UserId) -> Option<UserReport> {
         let inbox = StreamKey::from(user);
         self.with_shard(&inbox, |shard, ctx, _| {
             if !ctx.may_serve(&inbox) {
@@ -286,7 +296,18 @@ impl Dispatch {
                 }))
                 .collect();
             sessions.sort();
-            Some(sessions)
+            let inbox = shard.streams.shown(&inbox).map(|(log, visible)| {
+                let epoch = log.tip().epoch;
+                InboxReport {
+                    position: Position {
+                        epoch,
+                        offset: visible,
+                    },
+                    acked: log.acked(),
+                    waiting: log.waiting().0 as u64,
+                }
+            });
+            Some(UserReport { sessions, inbox })
         })
     }
 

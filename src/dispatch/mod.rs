@@ -18,6 +18,7 @@ mod inbox;
 mod joining;
 mod outbox;
 mod outcome;
+mod overview;
 mod peer_link;
 mod peers;
 mod presence;
@@ -63,6 +64,7 @@ pub use self::watching::WATCHED_MAX;
 pub use self::webhooks::{Watched, Webhooks};
 
 use self::backend::RecentIds;
+use self::overview::Overview;
 use self::peer_link::GuestCopies;
 use self::shard::{Locked, Shard, Subscriber};
 use self::stats::Timings;
@@ -136,6 +138,7 @@ pub struct Dispatch {
     tracing: Option<Tracing>,
     /// Absent where users are believed.
     tickets: Option<Tickets>,
+    overview: Overview,
 }
 
 impl Dispatch {
@@ -165,6 +168,7 @@ impl Dispatch {
             consents: Mutex::new(Consents::new(&view)),
             topology: ArcSwap::from_pointee(Topology::alone(view)),
             shards: (0..SHARDS).map(|_| shard()).collect(),
+            overview: Overview::new(me.node.clone(), now),
             me: me.node,
             waiting: Mutex::default(),
             reported: Mutex::default(),

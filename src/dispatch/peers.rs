@@ -144,8 +144,8 @@ impl Dispatch {
                 let (outcome, online) = self.tell_presence(&users);
                 answer(outcome, online);
             }
-            Request::Sessions { user } => match self.known_sessions(&user) {
-                Some(sessions) => answer(Outcome::Done, Answer::Sessions(sessions)),
+            Request::Sessions { user } => match self.known_user(&user) {
+                Some(user) => answer(Outcome::Done, Answer::Sessions(user)),
                 None => answer(Outcome::NotOwner, Answer::None),
             },
             Request::Replace { user, session } => self.replace_session(&user, session),

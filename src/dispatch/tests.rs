@@ -119,7 +119,7 @@ fn nobody_is_called_offline_by_an_owner_that_may_not_have_heard_of_all_sessions(
     dispatch.presence(&asker, "p", vec![user.clone()]);
     let answer = written(&asker);
     assert!(answer.contains(r#""code":"unreachable""#), "{answer}");
-    assert_eq!(dispatch.known_sessions(&user), None);
+    assert_eq!(dispatch.known_user(&user), None);
     let online = dispatch.tell_presence(std::slice::from_ref(&user));
     assert_eq!(online, (Outcome::NotOwner, Answer::None));
 }

@@ -114,6 +114,7 @@ impl Dispatch {
             self.rooms_on_view(shard, ctx, topology);
             self.watches_on_view(shard, ctx, topology);
         });
+        self.note_view(&old, &new);
         self.expect_reports(&old, &new);
         for link in old.links() {
             let kept = new.link(link.node());

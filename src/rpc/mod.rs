@@ -9,6 +9,7 @@ mod gossip_pool;
 mod incoming;
 mod links;
 mod server;
+mod stats;
 mod stream;
 
 use std::error::Error as _;
@@ -52,7 +53,7 @@ impl Identified {
     }
 }
 
-/// Carries the links of a node until it stops.
+/// Carries the links of a node until it stops, and asks the members for their numbers while somebody watches.
 pub(crate) fn spawn_links(
     gate: Arc<Gate>,
     me: Arc<Identified>,
@@ -60,6 +61,8 @@ pub(crate) fn spawn_links(
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) {
+    let watcher = stats::Watcher::new(Arc::clone(&me), Arc::clone(&gate));
+    tasks.spawn(watcher.run(stop.clone()));
     let tracker = tasks.clone();
     tasks.spawn(links::keep_links(gate, me, topologies, tracker, stop));
 }

@@ -21,7 +21,7 @@ use crate::core::stream::Holder;
 use crate::dispatch::{Dispatch, ReplyQueue};
 use crate::id::{Generation, NodeId, Shown};
 use crate::wire::proto::peer_server::{Peer, PeerServer};
-use crate::wire::{PROTOCOL_VERSIONS, proto, sender};
+use crate::wire::{PROTOCOL_VERSIONS, Told, proto, sender};
 
 /// Bytes of replies in one batch, about; one reply may exceed it.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -208,6 +208,21 @@ impl Peer for PeerService {
         let stopping = || Status::unavailable("the node stops");
         self.commands.send(command).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?.map(Response::new)
+    }
+
+    async fn stats(
+        &self,
+        request: Request<proto::StatsRequest>,
+    ) -> Result<Response<proto::StatsReply>, Status> {
+        let info = info(&request);
+        let asked = request.into_inner();
+        self.check(asked.caller.as_ref(), info.as_ref())?;
+        let told = Told {
+            generation: self.dispatch.generation(),
+            stats: self.dispatch.node_stats(),
+            moments: self.dispatch.moments_of_streams(asked.after),
+        };
+        Ok(Response::new(told.into()))
     }
 
     type LinkStream = Replies;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::core::peer::{
-    Answer, Append, Broadcast, Content, Delivery, Envelope, Install, Offer, Operation, Outcome,
-    Pulled, Reply, Request, UserSession,
+    Answer, Append, Broadcast, Content, Delivery, Envelope, InboxReport, Install, Offer, Operation,
+    Outcome, Pulled, Reply, Request, UserReport, UserSession,
 };
 use crate::core::ring::{Digest, RingNode};
 use crate::core::roster::{RosterPage, Standing};
@@ -144,6 +144,14 @@ pub fn user_session() -> UserSession {
         node: NodeId::new("n1").unwrap(),
         session: SESSION,
         since_ms: 1_732_350_000_123,
+    }
+}
+
+pub fn inbox_report() -> InboxReport {
+    InboxReport {
+        position: position(20),
+        acked: 17,
+        waiting: 2,
     }
 }
 
@@ -376,6 +384,7 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         seq: 300,
         snapshot: snapshot(),
     };
+    let known = |sessions, inbox| done(Answer::Sessions(UserReport { sessions, inbox }));
     let accepted = Answer::Accepted {
         copies: 2,
         duplicate: true,
@@ -407,8 +416,12 @@ pub fn replies() -> Vec<(&'static str, Reply)> {
         ("pulled", done(Answer::Pulled(Some(Box::new(pulled))))),
         ("pulled nothing", done(Answer::Pulled(None))),
         ("may go", done(Answer::MayGo(vec![false, true]))),
-        ("sessions", done(Answer::Sessions(vec![user_session()]))),
-        ("no sessions", done(Answer::Sessions(Vec::new()))),
+        ("sessions", known(vec![user_session()], None)),
+        ("no sessions", known(Vec::new(), None)),
+        (
+            "sessions and an inbox",
+            known(Vec::new(), Some(inbox_report())),
+        ),
         ("closed", done(Answer::Closed(300))),
         (
             "history",

@@ -232,6 +232,7 @@ fn an_answer_that_cannot_be_right_is_refused() {
         };
         of(Wire::Sessions(proto::Sessions {
             sessions: vec![session],
+            inbox: None,
         }))
     };
     assert!(session("n1", 0).is_ok());

@@ -1,11 +1,11 @@
 //! Replies of a link, to and from their wire form.
 
-use super::check::{at_most, bounded, counted, each, moment, node_id};
+use super::check::{at_most, bounded, counted, each, moment, node_id, offset};
 use super::copies::{offers, offers_to_wire};
 use super::stream::position;
 use super::{WireError, proto};
 use crate::config::Config;
-use crate::core::peer::{Answer, Outcome, Reply, UserSession};
+use crate::core::peer::{Answer, InboxReport, Outcome, Reply, UserReport, UserSession};
 use crate::core::ring::{NODES_MAX, POINTS_MAX, POINTS_PER_WEIGHT, PREFERENCE_MAX, RingNode};
 use crate::id::SessionId;
 
@@ -102,8 +102,9 @@ fn answer_to_wire(answer: Answer) -> Option<proto::reply::Answer> {
             copy: pulled.map(|pulled| (*pulled).into()),
         }),
         Answer::MayGo(may_go) => Wire::MayGo(proto::MayGo { may_go }),
-        Answer::Sessions(sessions) => Wire::Sessions(proto::Sessions {
-            sessions: sessions.into_iter().map(Into::into).collect(),
+        Answer::Sessions(user) => Wire::Sessions(proto::Sessions {
+            sessions: user.sessions.into_iter().map(Into::into).collect(),
+            inbox: user.inbox.map(Into::into),
         }),
         Answer::Closed(sessions) => Wire::Closed(sessions),
         Answer::Count(count) => Wire::Count(count),
@@ -137,7 +138,10 @@ fn answer(answer: Option<proto::reply::Answer>) -> Result<Answer, WireError> {
             Answer::Pulled(copy.map(Box::new))
         }
         Some(Wire::MayGo(list)) => Answer::MayGo(bounded(list.may_go)?),
-        Some(Wire::Sessions(list)) => Answer::Sessions(each(bounded(list.sessions)?)?),
+        Some(Wire::Sessions(user)) => Answer::Sessions(UserReport {
+            sessions: each(bounded(user.sessions)?)?,
+            inbox: user.inbox.map(TryInto::try_into).transpose()?,
+        }),
         Some(Wire::Closed(sessions)) => Answer::Closed(sessions),
         Some(Wire::Count(count)) => Answer::Count(count),
         Some(Wire::History(history)) => Answer::History(Box::new(history.try_into()?)),
@@ -163,6 +167,28 @@ impl TryFrom<proto::UserSession> for UserSession {
             node: node_id(&session.node)?,
             session: SessionId(session.session),
             since_ms: moment(session.since_ms)?,
+        })
+    }
+}
+
+impl From<InboxReport> for proto::Inbox {
+    fn from(inbox: InboxReport) -> Self {
+        Self {
+            position: Some(inbox.position.into()),
+            acked: inbox.acked,
+            waiting: inbox.waiting,
+        }
+    }
+}
+
+impl TryFrom<proto::Inbox> for InboxReport {
+    type Error = WireError;
+
+    fn try_from(inbox: proto::Inbox) -> Result<Self, WireError> {
+        Ok(Self {
+            position: position(inbox.position)?,
+            acked: offset(inbox.acked)?,
+            waiting: inbox.waiting,
         })
     }
 }

@@ -196,6 +196,7 @@ fn answers_are_as_they_are_described() {
             format!("/v1/users/{bob}/sessions"),
         ),
         ("GET", "/v1/cluster", "/v1/cluster".to_owned()),
+        ("GET", "/v1/cluster/stats", "/v1/cluster/stats".to_owned()),
     ] {
         let response = call(node, method, &target, "");
         assert_described(&root, path, method, &response);

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::support::{Cluster, PATIENCE, Signal, wait_until};
-use crate::{call, look_up, session_at};
+use crate::{call, look_up, message, send, session_at};
 
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -21,11 +21,54 @@ fn places(user: &Value) -> Vec<(String, String)> {
     sessions.iter().map(place).collect()
 }
 
+/// The successors of the user's owner, which have to be the two other nodes.
+fn others(user: &Value) -> Value {
+    let successors = user["successors"].as_array().expect("a list").clone();
+    let mut sorted: Vec<_> = successors.iter().filter_map(Value::as_str).collect();
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["n1", "n3"], "{user}");
+    json!(successors)
+}
+
+#[test]
+fn an_inbox_tells_how_far_it_is() {
+    let cluster = Cluster::of(2, &[]);
+    let bob = cluster.user_of(1, "bob");
+    assert_eq!(look_up(&cluster.nodes[0], &bob).get("inbox"), None);
+    for number in 0..3 {
+        let body = message("shop", &bob, &format!("m{number}"), &json!(number));
+        assert_eq!(send(&cluster.nodes[0], &body).0, 200);
+    }
+    for node in &cluster.nodes {
+        let inbox = &look_up(node, &bob)["inbox"];
+        assert_eq!(
+            (&inbox["offset"], &inbox["acked"], &inbox["waiting"]),
+            (&json!(3), &json!(0), &json!(3))
+        );
+    }
+    let (mut client, _) = session_at(&cluster, 1, &bob);
+    let last = (0..3)
+        .map(|_| client.expect("message"))
+        .last()
+        .expect("three");
+    let ack = json!({"type": "ack", "stream": "inbox", "epoch": last["epoch"], "offset": 3});
+    client.send_json(&ack);
+    wait_until(PATIENCE, "everything is acked", || {
+        let inbox = &look_up(&cluster.nodes[0], &bob)["inbox"];
+        (&inbox["epoch"], &inbox["acked"], &inbox["waiting"])
+            == (&last["epoch"], &json!(3), &json!(0))
+    });
+}
+
 #[test]
 fn every_node_tells_all_sessions_of_a_user_guests_included() {
     let cluster = Cluster::of(3, &[]);
     let bob = cluster.user_of(1, "bob");
-    let nobody = json!({"user": bob, "online": false, "sessions": []});
+    let owner = json!({"owner": cluster.nodes[1].id, "successors": others(&look_up(&cluster.nodes[0], &bob))});
+    let nobody = json!({
+        "user": bob, "online": false, "sessions": [], "owner": owner["owner"],
+        "successors": owner["successors"],
+    });
     let before = now_ms();
     for node in &cluster.nodes {
         assert_eq!(look_up(node, &bob), nobody);

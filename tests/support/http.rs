@@ -96,7 +96,8 @@ pub fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
     read_response(&mut stream).map(|(response, _)| response)
 }
 
-/// Reads one answer; what came after it is returned too (after a 101, WebSocket frames).
+/// Reads one answer; what came after it is returned too (after a 101, WebSocket frames). Of one that has no end
+/// (server-sent events) only the head is read.
 ///
 /// # Errors
 /// The connection failed, or ended before the answer did.
@@ -112,7 +113,8 @@ pub fn read_response(stream: &mut TcpStream) -> io::Result<(Response, Vec<u8>)> 
     let mut response = parse_head(&String::from_utf8_lossy(&bytes))?;
     let chunked = response.header("transfer-encoding") == Some("chunked");
     let length = response.header("content-length").map(str::parse::<usize>);
-    if matches!(response.status, 100..200 | 204 | 304) {
+    let is_endless = response.header("content-type") == Some("text/event-stream");
+    if is_endless || matches!(response.status, 100..200 | 204 | 304) {
         return Ok((response, rest));
     }
     if chunked {

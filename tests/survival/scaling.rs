@@ -38,11 +38,12 @@ impl Hosts {
 
     /// From now on the name stands for these; nodes that run see that, too, since it stays the same file.
     fn set<'a>(&self, nodes: impl Iterator<Item = &'a Node>) {
-        let mut lines = "127.0.0.1 localhost\n".to_owned();
-        for node in nodes {
-            lines += &format!("{} {NAME}\n", node.peer.ip());
-        }
-        fs::write(&self.0, lines).expect("it can be written");
+        let names = nodes.map(|node| format!("{} {NAME}\n", node.peer.ip()));
+        let lines: Vec<_> = ["127.0.0.1 localhost\n".to_owned()]
+            .into_iter()
+            .chain(names)
+            .collect();
+        fs::write(&self.0, lines.concat()).expect("it can be written");
     }
 
     /// Why a name cannot be made to stand for what we like, if so.

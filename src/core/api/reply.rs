@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::core::peer::UserSession;
+use crate::core::peer::UserReport;
 use crate::core::protocol::{Receipt, reply};
 use crate::core::roster::RosterPage;
 use crate::error::ErrorCode;
-use crate::id::{RoomName, UserId};
+use crate::id::{NodeId, RoomName, UserId};
 
 /// The HTTP status that goes with an error code.
 #[must_use]
@@ -49,14 +49,27 @@ pub fn receipts<'a>(all: impl IntoIterator<Item = (Option<&'a str>, &'a Receipt)
     out.into()
 }
 
-/// Whether a user is online, and all sessions of the user.
+/// Whether a user is online, all sessions of the user, and who has the inbox: the owner first, then those
+/// that take over after it.
 #[must_use]
-pub fn user(user: &UserId, sessions: &[UserSession]) -> Bytes {
+pub fn user(user: &UserId, known: &UserReport, preference: &[NodeId]) -> Bytes {
     #[derive(Serialize)]
     struct Presence<'a> {
         user: &'a str,
         online: bool,
         sessions: Vec<Place<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<&'a str>,
+        successors: Vec<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inbox: Option<Inbox>,
+    }
+    #[derive(Serialize)]
+    struct Inbox {
+        epoch: String,
+        offset: u64,
+        acked: u64,
+        waiting: u64,
     }
     #[derive(Serialize)]
     struct Place<'a> {
@@ -64,15 +77,23 @@ pub fn user(user: &UserId, sessions: &[UserSession]) -> Bytes {
         session: String,
         since: u64,
     }
-    let each = sessions.iter().map(|session| Place {
+    let each = known.sessions.iter().map(|session| Place {
         node: session.node.as_str(),
         session: session.session.to_string(),
         since: session.since_ms,
     });
     json(&Presence {
         user: user.as_str(),
-        online: !sessions.is_empty(),
+        online: !known.sessions.is_empty(),
         sessions: each.collect(),
+        owner: preference.first().map(NodeId::as_str),
+        successors: preference.iter().skip(1).map(NodeId::as_str).collect(),
+        inbox: known.inbox.map(|inbox| Inbox {
+            epoch: inbox.position.epoch.to_string(),
+            offset: inbox.position.offset,
+            acked: inbox.acked,
+            waiting: inbox.waiting,
+        }),
     })
 }
 
@@ -138,7 +159,9 @@ fn json(value: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{NodeId, SessionId};
+    use crate::core::peer::{InboxReport, UserSession};
+    use crate::core::stream::{Epoch, Position};
+    use crate::id::SessionId;
 
     fn bob() -> UserId {
         UserId::new("b\"ob").unwrap()
@@ -178,18 +201,30 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_online_with_a_session() {
+    fn a_user_is_online_with_a_session_and_has_an_owner() {
+        let node = |id: &str| NodeId::new(id).unwrap();
         let session = UserSession {
             node: NodeId::new("n1").unwrap(),
             session: SessionId(31),
             since_ms: 1_732_350_000_123,
         };
+        let online = UserReport {
+            sessions: vec![session],
+            inbox: Some(InboxReport {
+                position: Position {
+                    epoch: Epoch::ROOT,
+                    offset: 9,
+                },
+                acked: 7,
+                waiting: 2,
+            }),
+        };
         assert_eq!(
-            user(&bob(), &[session]),
-            r#"{"user":"b\"ob","online":true,"sessions":[{"node":"n1","session":"000000000000001f","since":1732350000123}]}"#
+            user(&bob(), &online, &[node("n2"), node("n1")]),
+            r#"{"user":"b\"ob","online":true,"sessions":[{"node":"n1","session":"000000000000001f","since":1732350000123}],"owner":"n2","successors":["n1"],"inbox":{"epoch":"0","offset":9,"acked":7,"waiting":2}}"#
         );
-        let offline = r#"{"user":"b\"ob","online":false,"sessions":[]}"#;
-        assert_eq!(user(&bob(), &[]), offline);
+        let offline = r#"{"user":"b\"ob","online":false,"sessions":[],"successors":[]}"#;
+        assert_eq!(user(&bob(), &UserReport::default(), &[]), offline);
         assert_eq!(closed(&bob(), 3), r#"{"user":"b\"ob","closed":3}"#);
     }
 

@@ -13,6 +13,10 @@ use crate::id::{RoomName, UserId};
 pub enum Call {
     /// The members as this node sees them.
     Cluster,
+    /// The numbers of all members, the ring, and what happened lately.
+    Stats,
+    /// The same again and again, as server-sent events.
+    Events,
     /// Whether the process lives.
     Alive,
     /// Whether the node is ready.
@@ -44,12 +48,14 @@ pub struct RoomQuery {
 pub const ROOM_USERS_MAX: u32 = 1000;
 
 /// All paths, and the methods that each takes.
-pub const PATHS: [(&str, &str); 8] = [
+pub const PATHS: [(&str, &str); 10] = [
     ("/v1/send", "POST"),
     ("/v1/users/{user}", READ),
     ("/v1/users/{user}/sessions", "DELETE"),
     ("/v1/rooms/{room}", READ),
     ("/v1/cluster", READ),
+    ("/v1/cluster/stats", READ),
+    ("/v1/cluster/events", READ),
     ("/healthz", READ),
     ("/readyz", READ),
     ("/metrics", READ),
@@ -85,6 +91,8 @@ pub fn route(method: &str, path: &str, query: &str) -> Result<Call, Fault> {
         "/v1/users/{user}" => Call::Sessions(user_id(name)?),
         "/v1/users/{user}/sessions" => Call::Disconnect(user_id(name)?),
         "/v1/rooms/{room}" => Call::Room(room_query(name, query)?),
+        "/v1/cluster/stats" => Call::Stats,
+        "/v1/cluster/events" => Call::Events,
         "/healthz" => Call::Alive,
         "/readyz" => Call::Ready,
         "/metrics" => Call::Metrics,
@@ -164,6 +172,8 @@ mod tests {
             ("HEAD", "/v1/users/bob", Call::Sessions(bob())),
             ("DELETE", "/v1/users/bob/sessions", Call::Disconnect(bob())),
             ("GET", "/v1/cluster", Call::Cluster),
+            ("GET", "/v1/cluster/stats", Call::Stats),
+            ("GET", "/v1/cluster/events", Call::Events),
             ("GET", "/healthz", Call::Alive),
             ("HEAD", "/readyz", Call::Ready),
             ("GET", "/metrics", Call::Metrics),

@@ -1,6 +1,6 @@
 //! What became of a request, and what goes with that.
 
-use super::{Offer, Pulled, UserSession};
+use super::{Offer, Pulled, UserReport};
 use crate::core::ring::RingNode;
 use crate::core::roster::RosterPage;
 use crate::core::stream::{History, Holder, Position};
@@ -75,7 +75,7 @@ pub enum Answer {
     /// Of [`super::Request::Offer`], in its order: whether the copy may go.
     MayGo(Vec<bool>),
     /// Of [`super::Request::Sessions`].
-    Sessions(Vec<UserSession>),
+    Sessions(UserReport),
     /// Of [`super::Request::Disconnect`]: how many there were.
     Closed(u64),
     /// Of [`super::Request::Watch`].
@@ -110,7 +110,7 @@ impl Answer {
                         .map(|u| u.as_str().len() + 2)
                         .sum::<usize>()
             }
-            Self::Sessions(sessions) => FIXED * (1 + sessions.len()),
+            Self::Sessions(user) => FIXED * (2 + user.sessions.len()),
             Self::Online(list) | Self::MayGo(list) => FIXED + list.len(),
             Self::Consented {
                 ring,

@@ -199,6 +199,19 @@ impl Ring {
         self.shares[index.get()]
     }
 
+    /// The owners of that many equally distant places on the circle, from the middle of the first part on.
+    /// Empty on an empty ring.
+    ///
+    /// What can be drawn of a ring: its arcs are far more than a screen can show.
+    #[must_use]
+    pub fn sampled(&self, places: u32) -> Vec<NodeIndex> {
+        let part = u64::MAX / u64::from(places.max(1));
+        let place = |number| KeyHash(part * u64::from(number) + part / 2);
+        (0..places)
+            .filter_map(|number| self.owner(place(number)))
+            .collect()
+    }
+
     /// The fingerprint over the seed, the points a weight and the sorted (id, weight).
     #[must_use]
     pub fn digest(&self) -> Digest {

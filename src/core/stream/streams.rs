@@ -60,6 +60,8 @@ pub struct Streams<T> {
     pub(super) numbers: u64,
     epochs: u64,
     pub(super) bytes: usize,
+    /// Streams that became this node's because their owner changed, so far.
+    pub(super) taken_over: u64,
     pub(super) expire_at: Duration,
     pub(super) ticked_at: Duration,
     /// This node's revision, which grows when others had taken it for dead.
@@ -82,6 +84,7 @@ impl<T> Streams<T> {
             numbers: 0,
             epochs: 0,
             bytes: 0,
+            taken_over: 0,
             expire_at: Duration::ZERO,
             ticked_at: Duration::ZERO,
             revision: 0,
@@ -112,6 +115,12 @@ impl<T> Streams<T> {
             self.by_key.len(),
             self.by_key.values().filter(owned).count(),
         )
+    }
+
+    /// Streams that others had and that this node has taken over, so far.
+    #[must_use]
+    pub fn taken_over(&self) -> u64 {
+        self.taken_over
     }
 
     /// Bytes of all logs, as of the last time they were added up.

@@ -222,6 +222,7 @@ impl<T> Streams<T> {
                 log
             }
         };
+        self.taken_over += 1;
         self.open(ctx, key, log, number);
         if let Some(owner) = self.owner_mut(key) {
             owner.complete_at = ctx.now + COMPLETE_AFTER;
