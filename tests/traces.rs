@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -23,7 +23,14 @@ use tonic::{Request, Response, Status};
 const EXPORTED: Duration = Duration::from_secs(20);
 
 /// Every span with the node that sent it.
-type Spans = Arc<Mutex<Vec<(String, Span)>>>;
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Vec<(String, Span)>>>);
+
+impl Spans {
+    fn all(&self) -> MutexGuard<'_, Vec<(String, Span)>> {
+        self.0.lock().expect("nobody has panicked with it")
+    }
+}
 
 /// Takes spans until it is dropped.
 struct Collector {
@@ -40,7 +47,7 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut spans = self.0.lock().unwrap();
+        let mut spans = self.0.all();
         for resource in request.into_inner().resource_spans {
             let attributes = resource.resource.expect("a resource").attributes;
             let mut named = attributes.into_iter();
@@ -61,12 +68,13 @@ impl TraceService for Service {
 
 impl Collector {
     fn start() -> Self {
-        let runtime = Runtime::new().unwrap();
+        let runtime = Runtime::new().expect("a runtime");
         let spans = Spans::default();
-        let service = TraceServiceServer::new(Service(Arc::clone(&spans)));
+        let service = TraceServiceServer::new(Service(spans.clone()));
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
-        let listener = listener.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let url = format!("http://{address}");
         let incoming = TcpIncoming::from(listener);
         let server = tonic::transport::Server::builder().add_service(service);
         runtime.spawn(server.serve_with_incoming(incoming));
@@ -87,9 +95,9 @@ impl Collector {
     #[track_caller]
     fn wait_for(&self, count: usize) -> Vec<(String, Span)> {
         wait_until(EXPORTED, "the spans have come", || {
-            self.spans.lock().unwrap().len() >= count
+            self.spans.all().len() >= count
         });
-        let mut spans = self.spans.lock().unwrap().clone();
+        let mut spans = self.spans.all().clone();
         spans.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
         spans
     }
@@ -101,6 +109,11 @@ fn session_at(cluster: &Cluster, index: usize, user: &str) -> Client {
     let mut client = Client::connect(&url).expect("101");
     client.expect("welcome");
     client
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
 }
 
 #[test]
@@ -165,7 +178,6 @@ fn a_backend_goes_on_with_its_trace_and_nothing_else_is_traced() {
     nodes.sort_unstable();
     assert_eq!(nodes, ["n1", "n2"], "{told:?}");
     assert_eq!(told[2], ("ringpost send", "n1"));
-    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
     for (_, span) in &spans {
         assert_eq!(hex(&span.trace_id), TRACE);
     }

@@ -189,3 +189,93 @@ fn failure(outcome: Outcome) -> Option<&'static str> {
         Outcome::Diverged => "diverged",
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::tests::doubtful;
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Ended(Mutex<Vec<Span>>);
+
+    impl SpanSink for Ended {
+        fn ended(&self, span: Span) {
+            self.0.lock().unwrap().push(span);
+        }
+    }
+
+    /// A node that traces so many of a million messages, and what it has recorded.
+    fn tracing(sampled_ppm: u32) -> (Dispatch, Arc<Ended>) {
+        let sink = Arc::<Ended>::default();
+        let tracing = Tracing {
+            sink: Arc::<Ended>::clone(&sink),
+            sampled_ppm,
+        };
+        (doubtful().0.with_tracing(Some(tracing)), sink)
+    }
+
+    fn context(sampled: bool) -> TraceContext {
+        TraceContext {
+            trace: 7,
+            span: 8,
+            sampled,
+        }
+    }
+
+    #[test]
+    fn without_a_collector_a_trace_is_passed_on_as_it_came() {
+        let (dispatch, _) = doubtful();
+        for parent in [None, Some(context(true)), Some(context(false))] {
+            let (span, onward) = dispatch.trace_new(parent, "m1");
+            assert!(span.is_none());
+            assert_eq!(onward.as_deref(), parent.as_ref());
+        }
+    }
+
+    #[test]
+    fn whoever_began_a_trace_has_decided_whether_it_is_recorded() {
+        let (dispatch, _) = tracing(TraceConfig::MILLION);
+        let (span, onward) = dispatch.trace_new(Some(context(false)), "m1");
+        assert!(span.is_none());
+        assert_eq!(onward.as_deref(), Some(&context(false)));
+
+        let (dispatch, _) = tracing(0);
+        let (span, onward) = dispatch.trace_new(Some(context(true)), "m1");
+        let (span, onward) = (span.unwrap(), onward.unwrap());
+        assert_eq!(span.parent, Some(8));
+        assert_eq!(*onward, span.context);
+        assert_eq!((onward.trace, onward.sampled), (7, true));
+        assert_ne!(onward.span, 8);
+    }
+
+    #[test]
+    fn as_many_messages_get_a_trace_as_is_wanted() {
+        let traced = |sampled_ppm| {
+            let (dispatch, _) = tracing(sampled_ppm);
+            let tries = (0..1000).filter(|_| dispatch.trace_new(None, "m1").0.is_some());
+            tries.count()
+        };
+        assert_eq!(traced(0), 0);
+        assert_eq!(traced(TraceConfig::MILLION), 1000);
+        // Further off than this once in 10^20 runs.
+        assert!((350..650).contains(&traced(TraceConfig::MILLION / 2)));
+    }
+
+    #[test]
+    fn a_span_that_ends_says_how() {
+        let (dispatch, ended) = tracing(TraceConfig::MILLION);
+        for outcome in [Outcome::Done, Outcome::InboxFull] {
+            let (span, _) = dispatch.trace_new(None, "m1");
+            dispatch.trace_end(span, outcome);
+        }
+        let ended = ended.0.lock().unwrap();
+        let failed: Vec<_> = ended.iter().map(|span| span.failed).collect();
+        assert_eq!(failed, [None, Some("inbox_full")]);
+        assert!(ended.iter().all(|span| span.what == Step::Send
+            && span.parent.is_none()
+            && &*span.message == "m1"
+            && span.start <= span.end));
+    }
+}

@@ -11,7 +11,7 @@ use super::support::cluster::{BINARY, Cluster};
 const COMMANDS: [&str; 6] = ["serve", "demo", "locate", "status", "send", "bench"];
 
 /// Flags of other programs that are named.
-const FOREIGN: [&str; 17] = [
+const FOREIGN: [&str; 18] = [
     "--release",
     "--bench",
     "--example",
@@ -28,6 +28,7 @@ const FOREIGN: [&str; 17] = [
     "--bin",
     "--all-targets",
     "--proto",
+    "--features",
     "--python",
 ];
 
