@@ -63,7 +63,7 @@ fn a_body_that_is_kept_does_not_keep_what_came_with_it() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 8);
+    assert_eq!(checked, 9);
 
     let passed_on = envelope(Content::Body(message().slices()[2].clone()));
     let received = encoded(Request::Envelope(passed_on));
