@@ -44,6 +44,10 @@ js:
 pages:
     .ci/run tools pages
 
+# Lints and tests of a build with traces.
+otel:
+    .ci/run otel
+
 # Every fuzz target for a short time.
 fuzz seconds="60":
     RINGPOST_FUZZ_SECONDS={{seconds}} .ci/run tools fuzz

@@ -48,6 +48,7 @@ fn envelope() -> Envelope {
         ts_ms: 1_732_350_000_123,
         hops: 1,
         to_guests: false,
+        trace: None,
     }
 }
 

@@ -10,10 +10,12 @@ use crate::id::NodeId;
 
 pub(crate) mod address;
 mod check;
+mod traces;
 mod trust;
 mod warnings;
 mod webhook;
 
+pub use self::traces::TraceConfig;
 pub use self::trust::{PeerTrust, TlsConfig, UserTrust};
 pub(crate) use self::webhook::http_url;
 pub use self::webhook::{Secret, WebhookConfig, WebhookEvent};
@@ -77,6 +79,8 @@ pub struct Config {
     pub clients_may_broadcast: bool,
     /// What is told by webhooks, and where; off unless there is a URL.
     pub webhook: WebhookConfig,
+    /// Traces of messages; off unless there is a collector.
+    pub traces: TraceConfig,
     /// The failure detector.
     pub gossip: GossipConfig,
     /// Bounds of everything a client or a peer can make grow.
@@ -123,6 +127,7 @@ impl Config {
             room: RoomConfig::default(),
             clients_may_broadcast: false,
             webhook: WebhookConfig::default(),
+            traces: TraceConfig::default(),
             gossip: GossipConfig::default(),
             limits: Limits::default(),
         }

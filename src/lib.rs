@@ -30,6 +30,7 @@ pub mod id;
 mod node;
 pub mod proto;
 mod rpc;
+mod traces;
 mod trust;
 mod webhook;
 pub mod wire;

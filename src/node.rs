@@ -27,6 +27,7 @@ use crate::error::RunError;
 use crate::handler::{Handle, Handler, Program, RawHandler};
 use crate::id::{Generation, NodeId};
 use crate::rpc::{Command, Driver, Gate, Identified, SeedList};
+use crate::traces::Traces;
 use crate::trust::Trust;
 use crate::webhook::Webhook;
 use crate::{rpc, ws};
@@ -86,6 +87,7 @@ pub struct Node {
     ended: watch::Receiver<Option<RunError>>,
     drain_timeout: Duration,
     webhook_farewell: Duration,
+    traces: Traces,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -141,6 +143,7 @@ impl Node {
         let trust = Trust::load(&config)?;
         let generation = Generation(unix_ms());
         let webhook = Webhook::new(&config, generation)?;
+        let traces = Traces::start(&config)?;
         let listeners = Listeners::bind(&config).await?;
         let ready = listeners.ready(&config);
         let identity = Identity::new(IdentityParts {
@@ -167,6 +170,7 @@ impl Node {
         );
         let webhooks = webhook.as_ref().map(|it| Arc::clone(&it.webhooks));
         let dispatch = dispatch.with_webhooks(webhooks);
+        let dispatch = dispatch.with_tracing(traces.tracing(&config));
         let dispatch = Arc::new(match trust.tokens {
             None => dispatch,
             Some(_) => dispatch.with_tickets(TicketKey::new(rand::random())),
@@ -204,6 +208,7 @@ impl Node {
                 None => Duration::ZERO,
                 Some(_) => WEBHOOK_FAREWELL.min(config.drain_timeout / 4),
             },
+            traces,
             stop,
             tasks,
         };
@@ -391,6 +396,7 @@ impl Node {
         self.stop.cancel();
         self.tasks.close();
         let _ = tokio::time::timeout(farewell, self.tasks.wait()).await;
+        self.traces.end().await;
         tracing::info!(node = %self.ready.id, "stopped");
     }
 }

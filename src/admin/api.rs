@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::oneshot;
 
@@ -14,6 +14,7 @@ use crate::core::api::order::{Item, Order, Refused, parse};
 use crate::core::api::route::RoomQuery;
 use crate::core::api::{Fault, body_bytes_max, reply};
 use crate::core::protocol::{self, Receipt};
+use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, UserId};
 
@@ -27,15 +28,16 @@ pub(super) const NOT_ALL_CLOSED: &str =
 impl Admin {
     /// `POST /v1/send`.
     pub(super) async fn send(&self, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
+        let trace = trace_of(request.headers());
         let body = self.body(request).await?;
         Ok(match parse(&body, self.message_bytes_max)? {
             Order::One(item) => {
-                let (id, receipt) = self.send_one(item).wait().await;
+                let (id, receipt) = self.send_one(item, trace).wait().await;
                 let body = protocol::reply::receipt(id.as_deref(), &receipt);
                 json(status(reply::status(&receipt)), body.into())
             }
             Order::Many(items) => {
-                let receipts = wait_for_all(self.send_all(items)).await;
+                let receipts = wait_for_all(self.send_all(items, trace)).await;
                 let all = receipts
                     .iter()
                     .map(|(id, receipt)| (id.as_deref(), receipt));
@@ -73,11 +75,15 @@ impl Admin {
     }
 
     /// Sends a message, unless it is refused already.
-    pub(super) fn send_one(&self, item: Result<Item<'_>, Refused>) -> Sent {
+    pub(super) fn send_one(
+        &self,
+        item: Result<Item<'_>, Refused>,
+        trace: Option<TraceContext>,
+    ) -> Sent {
         match item {
             Ok(Item { from, send }) => Sent::Waits {
                 id: send.id.clone().into_owned(),
-                receipt: self.dispatch.send_of_backend(&from, &send),
+                receipt: self.dispatch.send_of_backend(&from, &send, trace),
             },
             Err(refused) => Sent::Refused(refused),
         }
@@ -87,8 +93,9 @@ impl Admin {
     pub(super) fn send_all<'a>(
         &self,
         items: impl IntoIterator<Item = Result<Item<'a>, Refused>>,
+        trace: Option<TraceContext>,
     ) -> Vec<Sent> {
-        let sent = items.into_iter().map(|item| self.send_one(item));
+        let sent = items.into_iter().map(|item| self.send_one(item, trace));
         sent.collect()
     }
 
@@ -145,6 +152,15 @@ pub(super) async fn wait_for_all(all: Vec<Sent>) -> Vec<(Option<String>, Receipt
         receipts.push(sent.wait().await);
     }
     receipts
+}
+
+/// The trace that a backend's call belongs to, by its header or metadata `traceparent`.
+pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut values = headers.get_all("traceparent").iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => TraceContext::parse(value.to_str().ok()?),
+        _ => None,
+    }
 }
 
 fn is_json<B>(request: &Request<B>) -> bool {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use ringpost::Config;
 use ringpost::config::{
-    ConfigError, GossipConfig, InboxConfig, Limits, PeerTrust, RoomConfig, TlsConfig, UserTrust,
-    WebhookConfig,
+    ConfigError, GossipConfig, InboxConfig, Limits, PeerTrust, RoomConfig, TlsConfig, TraceConfig,
+    UserTrust, WebhookConfig,
 };
 use ringpost::id::NodeId;
 
 use super::settings::Settings;
-use super::values::{Address, Count, List, LogFormat, Span, Switch, Text};
+use super::values::{Address, Count, List, LogFormat, Ratio, Span, Switch, Text};
 
 impl Settings {
     /// The configuration these settings ask for, not yet checked as a whole.
@@ -77,6 +77,11 @@ impl Settings {
             room,
             clients_may_broadcast: self.clients_may_broadcast.is_some_and(|Switch(on)| on),
             webhook,
+            traces: TraceConfig {
+                endpoint: self.otel_endpoint.map(|Text(url)| url),
+                sampled_ppm: (self.otel_sample_ratio)
+                    .map_or(default.traces.sampled_ppm, |Ratio(ppm)| ppm),
+            },
             gossip: GossipConfig {
                 probe_period: span(self.probe_period, default.gossip.probe_period),
                 probe_timeout: span(self.probe_timeout, default.gossip.probe_timeout),

@@ -212,7 +212,8 @@ impl Settings {
             max_headers heartbeat_interval heartbeat_timeout request_timeout
             max_sessions_per_user at_session_limit max_presence_users
             max_pending_sends locate_rate message_rate message_burst max_connections
-            max_connections_per_address handshake_rate handshake_burst exempt_networks peer_window max_peer_queue_bytes log_format)
+            max_connections_per_address handshake_rate handshake_burst exempt_networks peer_window max_peer_queue_bytes log_format
+            otel_endpoint otel_sample_ratio)
     }
 }
 

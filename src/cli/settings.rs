@@ -6,7 +6,9 @@
 use clap::Args;
 use serde::Deserialize;
 
-use super::values::{Address, Count, List, Location, LogFormat, SessionLimit, Span, Switch, Text};
+use super::values::{
+    Address, Count, List, Location, LogFormat, Ratio, SessionLimit, Span, Switch, Text,
+};
 
 /// What was said of each setting in one place; `None` where nothing was.
 ///
@@ -437,6 +439,16 @@ pub struct Settings {
     /// What is logged is chosen by RUST_LOG, info without it.
     #[arg(long, env = "RINGPOST_LOG_FORMAT", value_name = "FORM", help_heading = LOG)]
     pub log_format: Option<LogFormat>,
+
+    /// A collector for traces of messages (OTLP over gRPC), http://host:port. Default: none
+    ///
+    /// Needs a build with the feature otel.
+    #[arg(long, env = "RINGPOST_OTEL_ENDPOINT", value_name = "URL", help_heading = TRACES)]
+    pub otel_endpoint: Option<Text>,
+
+    /// The part of messages that get a trace, 0 to 1, unless they have one. Default: 0.01
+    #[arg(long, env = "RINGPOST_OTEL_SAMPLE_RATIO", value_name = "RATIO", help_heading = TRACES)]
+    pub otel_sample_ratio: Option<Ratio>,
 }
 
 const NODE: &str = "The node and its addresses";
@@ -449,3 +461,4 @@ const GOSSIP: &str = "Failure detector";
 const CLIENTS: &str = "Limits of clients";
 const PEERS: &str = "Limits between nodes";
 const LOG: &str = "Log";
+const TRACES: &str = "Traces";

@@ -8,7 +8,7 @@ use ringpost::Config;
 use ringpost::config::{AtSessionLimit, Limits, RedirectLocation, WebhookConfig};
 
 use super::merge::{Effective, Source};
-use super::values::{LogFormat, Span};
+use super::values::{LogFormat, Ratio, Span};
 
 impl Effective {
     /// The whole configuration as a TOML file that says the same.
@@ -107,7 +107,17 @@ impl Effective {
             ("exchange_interval", time(gossip.exchange_interval)),
         ]);
         all.extend(limit_values(limits));
-        all.push(("log_format", text(&log_format)));
+        all.extend([
+            ("log_format", text(&log_format)),
+            (
+                "otel_endpoint",
+                config.traces.endpoint.clone().map(toml::Value::String),
+            ),
+            (
+                "otel_sample_ratio",
+                Some(Ratio(config.traces.sampled_ppm).value().into()),
+            ),
+        ]);
         all
     }
 }

@@ -88,6 +88,31 @@ impl FromStr for Count {
     }
 }
 
+/// A part of all, 0 to 1, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratio(pub u32);
+
+impl Ratio {
+    const ALL: f64 = 1_000_000.0;
+
+    /// The part as a number.
+    pub fn value(self) -> f64 {
+        f64::from(self.0) / Self::ALL
+    }
+}
+
+impl FromStr for Ratio {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+        let part: f64 = part.ok_or("it must be a number from 0 to 1, such as 0.01")?;
+        // It is in these bounds.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Ok(Self((part * Self::ALL).round() as u32))
+    }
+}
+
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Switch(pub bool);
@@ -223,6 +248,7 @@ macro_rules! scalars {
     )*};
 }
 scalars!(
+    Ratio,
     Span,
     Text,
     Count,

@@ -39,7 +39,8 @@ impl Config {
         self.limits.check()?;
         self.inbox.check(&self.limits)?;
         self.room.check()?;
-        self.webhook.check(&self.limits)
+        self.webhook.check(&self.limits)?;
+        self.traces.check()
     }
 
     fn check_copies(&self) -> Checked {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::core::map::Map;
 use crate::core::peer::{Answer, Append, Outcome};
 use crate::core::stream::{Message, MessageKey};
+use crate::core::trace::TraceContext;
 use crate::id::{SessionId, StreamKey};
 
 /// How long a lane waits before it sends again, unless the view changes first.
@@ -37,6 +38,8 @@ struct Item<S> {
     /// Who gets the receipt.
     sender: S,
     message: Message,
+    /// The trace that it belongs to.
+    trace: Option<Box<TraceContext>>,
     deadline: Duration,
     /// Attempts that are not answered yet.
     in_flight: u32,
@@ -105,7 +108,7 @@ impl<S> Lanes<S> {
         &mut self,
         to: &StreamKey,
         (session, sender): (SessionId, S),
-        message: Message,
+        (message, trace): (Message, Option<Box<TraceContext>>),
         deadline: Duration,
     ) -> Option<Attempt> {
         let lane = (self.lanes.entry((to.clone(), session))).or_insert_with(|| Lane {
@@ -120,11 +123,13 @@ impl<S> Lanes<S> {
             key,
             sender,
             message: message.clone(),
+            trace: trace.clone(),
             deadline,
             in_flight: u32::from(now),
             maybe: false,
         });
-        now.then(|| attempt(to, session, lane.attempt, (key, message), previous))
+        let message = (key, message, trace);
+        now.then(|| attempt(to, session, lane.attempt, message, previous))
     }
 
     /// An attempt has an outcome. Returns the message if that settles it.
@@ -190,7 +195,7 @@ impl<S> Lanes<S> {
             let mut previous = None;
             for item in &mut lane.items {
                 item.in_flight += 1;
-                let message = (item.key, item.message.clone());
+                let message = (item.key, item.message.clone(), item.trace.clone());
                 attempts.push(attempt(to, *session, lane.attempt, message, previous));
                 previous = Some(item.key);
             }
@@ -241,7 +246,7 @@ fn attempt(
     to: &StreamKey,
     session: SessionId,
     number: u32,
-    (key, message): (MessageKey, Message),
+    (key, message, trace): (MessageKey, Message, Option<Box<TraceContext>>),
     previous: Option<MessageKey>,
 ) -> Attempt {
     Attempt {
@@ -255,6 +260,7 @@ fn attempt(
             to: to.clone(),
             message,
             previous,
+            trace,
         },
     }
 }
@@ -281,7 +287,8 @@ mod tests {
     }
 
     fn push(lanes: &mut Lanes<char>, id: &str) -> Option<Attempt> {
-        lanes.push(&inbox("b"), (SessionId(1), 's'), message(id), at(1000))
+        let message = (message(id), None);
+        lanes.push(&inbox("b"), (SessionId(1), 's'), message, at(1000))
     }
 
     fn accepted() -> Answer {
@@ -310,7 +317,8 @@ mod tests {
     fn every_message_of_a_lane_has_a_sender_of_its_own() {
         let mut lanes = Lanes::default();
         let mut push = |id, sender| {
-            let attempt = lanes.push(&inbox("b"), (SessionId(1), sender), message(id), at(1000));
+            let message = (message(id), None);
+            let attempt = lanes.push(&inbox("b"), (SessionId(1), sender), message, at(1000));
             attempt.unwrap().ticket
         };
         // The second is the repeat of the first.

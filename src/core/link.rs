@@ -325,6 +325,7 @@ mod tests {
             ts_ms: 0,
             hops: 0,
             to_guests: false,
+            trace: None,
         })
     }
 

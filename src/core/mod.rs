@@ -27,6 +27,7 @@ pub mod stats;
 pub mod stream;
 pub mod telling;
 pub mod timeline;
+pub mod trace;
 pub mod trust;
 pub mod view;
 pub mod watch;

@@ -11,6 +11,7 @@ use super::roster::Standing;
 use super::stream::{
     ConfigId, Holder, Message, MessageKey, Position, Resume, Snapshot, SnapshotEntry,
 };
+use super::trace::TraceContext;
 use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 /// Most node-to-node steps of one envelope. Two are enough while all views agree (to the owner, to
@@ -34,6 +35,8 @@ pub struct Envelope {
     pub hops: u8,
     /// Sent by the owner to a node where the user is a guest: deliver it there and go no further.
     pub to_guests: bool,
+    /// The trace that it belongs to; mostly none.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// What an envelope carries.
@@ -87,6 +90,8 @@ pub struct Append {
     /// The message of the same session before it, if that had no outcome yet: this one is taken
     /// only behind it.
     pub previous: Option<MessageKey>,
+    /// The trace that it belongs to; mostly none.
+    pub trace: Option<Box<TraceContext>>,
 }
 
 /// One change of a stream.

@@ -18,6 +18,7 @@ use crate::core::peer::{Answer, InboxReport, Outcome, Request, UserReport, UserS
 use crate::core::protocol::{Qos, Receipt, Recipient, Send};
 use crate::core::roster::RosterPage;
 use crate::core::stream::Position;
+use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, RoomName, SessionId, StreamKey, UserId};
 
@@ -98,9 +99,15 @@ fn lane_of(from: &UserId) -> SessionId {
 }
 
 impl Dispatch {
-    /// A backend's message in the name of a user. Its receipt comes in any case, now or later; if it
-    /// does not, because the node ends, nobody knows what became of the message.
-    pub fn send_of_backend(&self, from: &UserId, send: &Send<'_>) -> oneshot::Receiver<Receipt> {
+    /// A backend's message in the name of a user, and the trace that it belongs to, if any. Its
+    /// receipt comes in any case, now or later; if it does not, because the node ends, nobody knows
+    /// what became of the message.
+    pub fn send_of_backend(
+        &self,
+        from: &UserId,
+        send: &Send<'_>,
+        trace: Option<TraceContext>,
+    ) -> oneshot::Receiver<Receipt> {
         self.counters.messages_of_backends.add();
         self.counters.bytes_in.add_many(send.body.len() as u64);
         let (sender, receipt) = oneshot::channel();
@@ -114,11 +121,13 @@ impl Dispatch {
         };
         match (&send.to, send.qos) {
             (Recipient::Stream(to), Qos::AtLeastOnce) => {
-                self.send_in_lane(lane_of(from), Sender::Backend(pending), from, to, send);
+                let sender = Sender::Backend(pending);
+                self.send_in_lane(lane_of(from), sender, from, to, send, trace);
             }
             (Recipient::Stream(to), Qos::AtMostOnce) => {
                 let taken = self.clock.now();
-                self.send_unkept(Origin::Backend { pending, taken }, from, to, send);
+                let origin = Origin::Backend { pending, taken };
+                self.send_unkept(origin, from, to, send, trace);
             }
             (Recipient::Everyone, _) => {
                 self.broadcast(from, send);

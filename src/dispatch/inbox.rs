@@ -12,6 +12,7 @@ use crate::core::lane::{Attempt, Receipt, Settled};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
 use crate::core::protocol::{self, Qos, Reply as Told, Send};
 use crate::core::stream::{About, Context, Message, Output, Room};
+use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, StreamKey, UserId};
 
@@ -98,6 +99,7 @@ impl Dispatch {
                             ts_ms: self.clock.unix_ms(),
                             hops: 0,
                             to_guests: false,
+                            trace: None,
                         });
                     }
                 }
@@ -219,7 +221,7 @@ impl Dispatch {
         }
         session.add_pending(1);
         let sender = Sender::Session(Arc::clone(session));
-        self.send_in_lane(session.id(), sender, session.user(), to, send);
+        self.send_in_lane(session.id(), sender, session.user(), to, send, None);
     }
 
     /// A message that is to be kept, behind those before it in its lane.
@@ -230,12 +232,19 @@ impl Dispatch {
         from: &UserId,
         to: &StreamKey,
         send: &Send<'_>,
+        trace: Option<TraceContext>,
     ) {
+        let (span, trace) = self.trace_new(trace, &send.id);
+        let sender = match span {
+            None => sender,
+            Some(span) => Sender::Traced(Box::new(sender), span),
+        };
         let now_ms = self.clock.unix_ms();
         let message = Message::new(from, &send.id, send.body, now_ms, send.notify);
         self.with_shard(to, |shard, ctx, topology| {
             let deadline = ctx.now + self.config.request_timeout;
             let sender = (lane, sender);
+            let message = (message, trace);
             if let Some(attempt) = shard.lanes.push(to, sender, message, deadline) {
                 self.attempt(shard, ctx, topology, attempt);
             }
@@ -250,8 +259,10 @@ impl Dispatch {
                 to,
                 message,
                 previous,
+                trace,
             } = append;
             let waiter = self.watched(&to, &message, Waiter::Lane(ticket));
+            let waiter = self.traced(trace.as_deref(), &message, waiter);
             return shard.streams.append(ctx, &to, message, previous, waiter);
         };
         let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
@@ -288,6 +299,10 @@ impl Dispatch {
                 let settled = shard.lanes.outcome(ctx.now, &ticket, outcome, &answer);
                 self.tell_sender(settled, Some(Path::Local));
             }
+            Waiter::Traced(waiter, span) => {
+                self.trace_end(Some(span), outcome);
+                self.answer_waiter(shard, ctx, *waiter, outcome, answer);
+            }
             Waiter::Watched(it) => self.answer_watched(shard, ctx, *it, outcome, answer),
         }
     }
@@ -309,6 +324,17 @@ impl Dispatch {
             let took = self.config.request_timeout.saturating_sub(left);
             self.timings.receipt(Qos::AtLeastOnce, took);
             let id = message.id();
+            let sender = match (sender, receipt) {
+                (Sender::Traced(sender, span), Receipt::Accepted { .. }) => {
+                    self.trace_end(Some(span), Outcome::Done);
+                    *sender
+                }
+                (Sender::Traced(sender, span), Receipt::Failed(outcome)) => {
+                    self.trace_end(Some(span), outcome);
+                    *sender
+                }
+                (sender, _) => sender,
+            };
             let receipt = match receipt {
                 Receipt::Accepted { copies, duplicate } => {
                     if duplicate {
@@ -338,6 +364,8 @@ impl Dispatch {
                     });
                 }
                 Sender::Backend(pending) => pending.settle(receipt),
+                // It has ended above, and none stands in another.
+                Sender::Traced(..) => {}
             }
         }
     }
@@ -346,6 +374,7 @@ impl Dispatch {
     fn free(&self, sender: &Sender, id: &str) {
         match sender {
             Sender::Session(session) => session.free(id),
+            Sender::Traced(sender, _) => self.free(sender, id),
             Sender::Backend(pending) => super::locked(&self.backend_ids).free(pending.from(), id),
         }
     }

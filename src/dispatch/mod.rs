@@ -30,6 +30,7 @@ mod rosters;
 mod session;
 mod sessions;
 mod shard;
+mod spans;
 mod stats;
 mod tickets;
 mod topology;
@@ -56,6 +57,7 @@ pub use self::rebalance::TICK;
 pub use self::room_report::RoomReport;
 pub use self::session::{Greeting, Protocol, Session, SessionConfig};
 pub use self::shard::Waiter;
+pub use self::spans::{OpenSpan, Span, SpanSink, Step, Tracing};
 pub use self::stats::{Deliveries, Path, Stats};
 pub use self::topology::Topology;
 pub use self::watching::WATCHED_MAX;
@@ -74,6 +76,7 @@ use crate::core::peer::{Content, Envelope, HOPS_MAX, Outcome, Request};
 use crate::core::protocol::{self, Encoded, Qos, Receipt, Recipient, Reply, Send};
 use crate::core::rate::TokenBucket;
 use crate::core::stream::{Holder, Report, StreamConfig};
+use crate::core::trace::TraceContext;
 use crate::core::view::View;
 use crate::error::ErrorCode;
 use crate::id::{Generation, NodeId, StreamKey, UserId};
@@ -133,6 +136,8 @@ pub struct Dispatch {
     backend_room: Arc<Semaphore>,
     backend_ids: Mutex<RecentIds>,
     webhooks: Option<Arc<Webhooks>>,
+    /// Absent where nothing is traced.
+    tracing: Option<Tracing>,
     /// Absent where users are believed.
     tickets: Option<Tickets>,
     overview: Overview,
@@ -179,6 +184,7 @@ impl Dispatch {
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),
             webhooks: None,
+            tracing: None,
             tickets: None,
         }
     }
@@ -267,7 +273,7 @@ impl Dispatch {
                     id: Box::from(&*send.id),
                     taken: self.clock.now(),
                 };
-                self.send_unkept(origin, session.user(), to, send);
+                self.send_unkept(origin, session.user(), to, send, None);
             }
             (Recipient::Everyone, _) if !self.config.clients_may_broadcast => {
                 session.tell(&Reply::Failed {
@@ -287,7 +293,22 @@ impl Dispatch {
     }
 
     /// A message that is not to be kept.
-    fn send_unkept(&self, origin: Origin, from: &UserId, to: &StreamKey, send: &Send<'_>) {
+    fn send_unkept(
+        &self,
+        origin: Origin,
+        from: &UserId,
+        to: &StreamKey,
+        send: &Send<'_>,
+        trace: Option<TraceContext>,
+    ) {
+        let (span, trace) = self.trace_new(trace, &send.id);
+        let origin = match span {
+            None => origin,
+            Some(span) => Origin::Traced {
+                origin: Box::new(origin),
+                span,
+            },
+        };
         let envelope = Envelope {
             to: to.clone(),
             from: from.clone(),
@@ -296,6 +317,7 @@ impl Dispatch {
             ts_ms: self.clock.unix_ms(),
             hops: 0,
             to_guests: false,
+            trace,
         };
         self.route(envelope, Some(origin));
     }
@@ -343,6 +365,7 @@ impl Dispatch {
     }
 
     fn deliver(&self, topology: &Topology, envelope: &Envelope, mut origin: Option<Origin>) {
+        let span = self.trace_on(Step::Deliver, envelope.trace.as_deref(), &envelope.id);
         let (handed, nodes) = {
             let shard = self.shard(&envelope.to);
             let handed = hand_over(&shard, envelope);
@@ -362,17 +385,27 @@ impl Dispatch {
             let sent = self.clock.now();
             Arc::new(GuestCopies::new(nodes.len(), origin, sent))
         });
+        let onward = span.as_ref().map(|span| span.context);
+        let offline = handed == 0 && nodes.is_empty() && !envelope.to.is_room();
         for node in &nodes {
             let copy = Envelope {
                 to_guests: true,
+                trace: onward.map(Box::new).or_else(|| envelope.trace.clone()),
                 ..envelope.clone()
             };
             let origin = copies.clone().map(Origin::Guests);
             self.forward(topology.link(node), copy, origin);
         }
+        let outcome = if offline {
+            Outcome::Offline
+        } else {
+            Outcome::Done
+        };
+        self.trace_end(span, outcome);
     }
 
     fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
+        let span = self.trace_on(Step::Deliver, envelope.trace.as_deref(), &envelope.id);
         let handed = hand_over(&self.shard(&envelope.to), envelope);
         self.counters.handed(handed, envelope.body_len());
         let outcome = if handed > 0 {
@@ -380,6 +413,7 @@ impl Dispatch {
         } else {
             Outcome::Offline
         };
+        self.trace_end(span, outcome);
         self.settle(origin, outcome);
     }
 }

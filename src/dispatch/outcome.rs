@@ -58,6 +58,10 @@ impl Dispatch {
                 self.unkept_settled(taken, path.filter(|_| code.is_none()));
                 pending.settle(code.map_or(Receipt::Sent, Into::into));
             }
+            Origin::Traced { origin, span } => {
+                self.trace_end(Some(span), outcome);
+                self.settle_on(path, *origin, outcome, answer, by);
+            }
             Origin::Peer { replies, seq } => replies.push(Reply {
                 seq,
                 outcome,

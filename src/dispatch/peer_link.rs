@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::backend::Pending;
 use super::presence::Gather;
 use super::session::Session;
+use super::spans::OpenSpan;
 use crate::core::consent::Question;
 use crate::core::lane::Ticket;
 use crate::core::link::{Full, Link, LinkLimits};
@@ -37,6 +38,13 @@ pub enum Origin {
         pending: Box<Pending>,
         /// When its message was taken.
         taken: Instant,
+    },
+    /// One of them, for a message that is traced.
+    Traced {
+        /// Who.
+        origin: Box<Self>,
+        /// From taking the message to its receipt.
+        span: Box<OpenSpan>,
     },
     /// A node, for a request of its own.
     Peer {

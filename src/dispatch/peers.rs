@@ -73,12 +73,14 @@ impl Dispatch {
                 to,
                 message,
                 previous,
+                trace,
             }) => {
                 let waiter = Waiter::Peer {
                     replies: Arc::clone(replies),
                     seq,
                 };
                 let waiter = self.watched(&to, &message, waiter);
+                let waiter = self.traced(trace.as_deref(), &message, waiter);
                 self.with_shard(&to, |shard, ctx, _| {
                     shard.streams.append(ctx, &to, message, previous, waiter);
                 });

@@ -8,6 +8,7 @@ use super::backend::Pending;
 use super::peer_link::ReplyQueue;
 use super::rooms::LocalRooms;
 use super::session::Session;
+use super::spans::OpenSpan;
 use super::webhooks::Watched;
 use crate::core::directory::Directory;
 use crate::core::lane::{Lanes, Ticket};
@@ -84,6 +85,8 @@ pub enum Waiter {
     },
     /// One of them, and the webhooks.
     Watched(Box<Watched>),
+    /// One of them, and the trace.
+    Traced(Box<Self>, Box<OpenSpan>),
 }
 
 /// Who gets the receipt of a message that is kept.
@@ -93,6 +96,8 @@ pub(super) enum Sender {
     Session(Arc<Session>),
     /// A backend, for this one message.
     Backend(Box<Pending>),
+    /// One of them, and the trace.
+    Traced(Box<Self>, Box<OpenSpan>),
 }
 
 impl Sender {
@@ -102,6 +107,7 @@ impl Sender {
         match self {
             Self::Session(session) => session.is_gone(),
             Self::Backend(_) => false,
+            Self::Traced(sender, _) => sender.is_gone(),
         }
     }
 }

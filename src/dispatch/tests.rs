@@ -40,7 +40,7 @@ fn view(names: &[&str]) -> Arc<View> {
 
 /// A clock that is put forward by hand.
 #[derive(Debug)]
-struct Hand(Instant, Mutex<Duration>);
+pub(super) struct Hand(Instant, Mutex<Duration>);
 
 impl Clock for Hand {
     fn now(&self) -> Instant {
@@ -53,7 +53,7 @@ impl Clock for Hand {
 }
 
 /// A node that knows of another one, which has not said anything yet.
-fn doubtful() -> (Dispatch, Arc<Hand>) {
+pub(super) fn doubtful() -> (Dispatch, Arc<Hand>) {
     let config = DispatchConfig {
         request_timeout: Duration::from_secs(15),
         copy_timeout: Duration::from_secs(2),

@@ -142,7 +142,7 @@ impl Handle {
             notify: options.notify,
             echo: true,
         };
-        Ok(self.0.dispatch.send_of_backend(from, &send))
+        Ok(self.0.dispatch.send_of_backend(from, &send, None))
     }
 
     /// The sessions of a user, on whichever node, as the user's owner knows them.

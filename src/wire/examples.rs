@@ -12,6 +12,7 @@ use crate::core::stream::{
     ConfigId, Epoch, History, Holder, Message, MessageKey, Position, Resume, Snapshot,
     SnapshotBranch, SnapshotEntry, SnapshotSeen,
 };
+use crate::core::trace::TraceContext;
 use crate::id::{Generation, NodeId, RoomName, SessionId, StreamKey, UserId};
 
 const SESSION: SessionId = SessionId(0x0123_4567_89ab_cdef);
@@ -163,7 +164,12 @@ pub fn envelope(content: Content) -> Envelope {
         ts_ms: 1_732_350_000_123,
         hops: 2,
         to_guests: true,
+        trace: None,
     }
+}
+
+fn trace() -> Option<Box<TraceContext>> {
+    TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").map(Box::new)
 }
 
 /// Each with a name; every kind at least once.
@@ -255,13 +261,26 @@ fn requests_of_users() -> Vec<(&'static str, Request)> {
             to: inbox(),
             message: message(),
             previous,
+            trace: None,
         })
+    };
+    let traced_envelope = Envelope {
+        trace: trace(),
+        ..envelope(Content::Delivered)
+    };
+    let traced_append = Append {
+        to: inbox(),
+        message: message(),
+        previous: None,
+        trace: trace(),
     };
     let register = |resume| register(resume, false, 0);
     let body = Content::Body(message().slices()[2].clone());
     vec![
         ("envelope", Request::Envelope(envelope(body))),
         ("notice", Request::Envelope(envelope(Content::Delivered))),
+        ("traced envelope", Request::Envelope(traced_envelope)),
+        ("traced append", Request::Append(traced_append)),
         ("append", append(None)),
         ("append behind", append(Some(message().key()))),
         ("install", Request::Install(Box::new(install()))),

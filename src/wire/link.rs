@@ -13,6 +13,7 @@ use crate::core::peer::{
 };
 use crate::core::ring::Digest;
 use crate::core::stream::Resume;
+use crate::core::trace::TraceContext;
 use crate::id::{SessionId, StreamKey, UserId};
 
 impl From<(u64, Request)> for proto::Request {
@@ -227,6 +228,15 @@ impl TryFrom<proto::request::Kind> for Request {
     }
 }
 
+fn trace_to_wire(trace: Option<Box<TraceContext>>) -> String {
+    trace.map(|trace| trace.to_string()).unwrap_or_default()
+}
+
+/// No message is lost for a trace that cannot be read.
+fn trace_from_wire(text: &str) -> Option<Box<TraceContext>> {
+    TraceContext::parse(text).map(Box::new)
+}
+
 impl From<Envelope> for proto::Envelope {
     fn from(envelope: Envelope) -> Self {
         use proto::envelope::Content as Wire;
@@ -241,6 +251,7 @@ impl From<Envelope> for proto::Envelope {
             ts_ms: envelope.ts_ms,
             hops: u32::from(envelope.hops),
             to_guests: envelope.to_guests,
+            traceparent: trace_to_wire(envelope.trace),
         }
     }
 }
@@ -264,6 +275,7 @@ impl TryFrom<proto::Envelope> for Envelope {
             // One that claims more has no steps left: it is delivered here or nowhere.
             hops: u8::try_from(envelope.hops).map_or(HOPS_MAX, |hops| hops.min(HOPS_MAX)),
             to_guests: envelope.to_guests,
+            trace: trace_from_wire(&envelope.traceparent),
         })
     }
 }
@@ -274,6 +286,7 @@ impl From<Append> for proto::Append {
             to: stream_key_to_wire(&append.to).into(),
             message: Some(append.message.into()),
             previous: append.previous.map(key_to_wire).unwrap_or_default(),
+            traceparent: trace_to_wire(append.trace),
         }
     }
 }
@@ -287,6 +300,7 @@ impl TryFrom<proto::Append> for Append {
             to: stream_key(&append.to)?,
             message: required(append.message, "a message is missing")?,
             previous: previous.transpose()?,
+            trace: trace_from_wire(&append.traceparent),
         })
     }
 }

@@ -42,6 +42,7 @@ fn an_envelope_that_cannot_be_right_is_refused() {
 #[test]
 fn an_append_that_cannot_be_right_is_refused() {
     let append = || Append {
+        trace: None,
         to: inbox("bob"),
         message: message(),
         previous: Some(message().key()),

@@ -21,7 +21,7 @@ const COMMANDS: [&str; 9] = [
 ];
 
 /// Flags of other programs that are named.
-const FOREIGN: [&str; 17] = [
+const FOREIGN: [&str; 18] = [
     "--release",
     "--bench",
     "--example",
@@ -38,6 +38,7 @@ const FOREIGN: [&str; 17] = [
     "--bin",
     "--all-targets",
     "--proto",
+    "--features",
     "--python",
 ];
 

@@ -18,7 +18,7 @@ use tonic_health::server::HealthReporter;
 use self::convert::{
     item_of, receipt_to_wire, room_query, room_to_wire, status_of, user_id, user_to_wire,
 };
-use super::api::{NOT_ALL_CLOSED, wait_for_all};
+use super::api::{NOT_ALL_CLOSED, trace_of, wait_for_all};
 use super::{Admin, Body};
 use crate::api;
 use crate::api::api_server::{Api, ApiServer};
@@ -107,8 +107,10 @@ impl Api for ApiService {
         request: Request<api::SendRequest>,
     ) -> Result<Response<api::Receipt>, Status> {
         self.check()?;
+        let trace = trace_of(request.metadata().as_ref());
         let message = request.into_inner();
-        let sent = self.0.send_one(item_of(&message, self.0.message_bytes_max));
+        let item = item_of(&message, self.0.message_bytes_max);
+        let sent = self.0.send_one(item, trace);
         let (id, receipt) = sent.wait().await;
         Ok(Response::new(receipt_to_wire(id.as_deref(), &receipt)))
     }
@@ -118,6 +120,7 @@ impl Api for ApiService {
         request: Request<api::SendBatchRequest>,
     ) -> Result<Response<api::SendBatchResponse>, Status> {
         self.check()?;
+        let trace = trace_of(request.metadata().as_ref());
         let messages = request.into_inner().messages;
         if messages.len() > BATCH_MESSAGES_MAX {
             let message = format!("at most {BATCH_MESSAGES_MAX} messages in one call");
@@ -125,7 +128,9 @@ impl Api for ApiService {
         }
         let items = messages.iter();
         let items = items.map(|message| item_of(message, self.0.message_bytes_max));
-        let receipts = wait_for_all(self.0.send_all(items)).await.into_iter();
+        let receipts = wait_for_all(self.0.send_all(items, trace))
+            .await
+            .into_iter();
         Ok(Response::new(api::SendBatchResponse {
             receipts: receipts
                 .map(|(id, of)| receipt_to_wire(id.as_deref(), &of))
