@@ -118,7 +118,7 @@ fn every_node_tells_the_numbers_of_all() {
             [
                 ("n1", "messages_in", 5),
                 ("n1", "bytes_in", 5),
-                ("n2", "messages_accepted", 5),
+                ("n1", "messages_accepted", 5),
                 ("n2", "guests", 1),
                 ("n2", "streams_owned", 1),
                 ("n3", "sessions", 1),

@@ -184,6 +184,28 @@ fn a_client_that_may_not_be_redirected_is_served_as_a_guest() {
     }
 }
 
+/// Whoever sent it there did not know better, and nothing changes any more that would make anybody move.
+#[test]
+fn a_guest_that_stays_one_is_told_to_go_to_its_owner_unless_it_may_not_be() {
+    let cluster = Cluster::of(3, &[]);
+    let (at, owner, user) = stranger(&cluster);
+    let [mut stays, mut goes] = ["&redirect=never", "&hop=1"].map(|query| {
+        let url = format!("{}{query}", cluster.nodes[at].url(&user));
+        let mut client = Client::connect(&url).expect("101");
+        client.expect("welcome");
+        client
+    });
+    let redirect = goes.expect("redirect");
+    assert_eq!(redirect["reason"], "moved");
+    let url = redirect["url"].as_str().expect("a URL");
+    assert!(
+        url.starts_with(&format!("ws://{}/ws?", cluster.nodes[owner].listen)),
+        "{url}"
+    );
+    goes.assert_quiet_and_alive();
+    stays.assert_quiet_and_alive();
+}
+
 /// A good handshake for alice, as text to be spoiled.
 fn upgrade(cluster: &Cluster, at: usize) -> String {
     format!(

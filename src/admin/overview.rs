@@ -57,7 +57,8 @@ struct Event {
     at_ms: u64,
     /// Who tells it.
     node: String,
-    event: &'static str,
+    #[serde(rename = "event")]
+    kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,8 +137,8 @@ fn event(moment: &Moment) -> Event {
         node: moment.node.to_string(),
         ..Event::default()
     };
-    let of = |event, member: &NodeId| Event {
-        event,
+    let of = |kind, member: &NodeId| Event {
+        kind,
         member: Some(member.to_string()),
         ..Event::default()
     };
@@ -151,18 +152,18 @@ fn event(moment: &Moment) -> Event {
         Happened::Draining(member) => of("member_draining", member),
         Happened::Down(member) => of("member_down", member),
         Happened::Ring(digest, nodes) => Event {
-            event: "ring_changed",
+            kind: "ring_changed",
             digest: Some(digest.to_string()),
             nodes: Some(*nodes),
             ..Event::default()
         },
         Happened::HandOverBegun(streams) => Event {
-            event: "hand_over_begun",
+            kind: "hand_over_begun",
             streams: Some(*streams),
             ..Event::default()
         },
         Happened::HandOverFinished(done) => Event {
-            event: "hand_over_finished",
+            kind: "hand_over_finished",
             streams: Some(done.streams),
             taken_over: Some(done.taken_over),
             took_ms: Some(done.took_ms),

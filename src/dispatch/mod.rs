@@ -127,6 +127,8 @@ pub struct Dispatch {
     timings: Timings,
     /// Sessions to be told to move, oldest change first.
     moving: Mutex<VecDeque<Weak<Session>>>,
+    /// Sessions that came as guests, and since when; oldest first.
+    guests: Mutex<VecDeque<(Instant, Weak<Session>)>>,
     move_bucket: Mutex<TokenBucket>,
     /// The node is on its way out: it sends its sessions away itself.
     draining: AtomicBool,
@@ -177,6 +179,7 @@ impl Dispatch {
             counters: Counters::default(),
             timings: Timings::default(),
             moving: Mutex::default(),
+            guests: Mutex::default(),
             draining: AtomicBool::new(false),
             backend_room: Arc::new(Semaphore::new(backend::ROOM_BYTES)),
             backend_ids: Mutex::default(),

@@ -15,6 +15,9 @@ use crate::error::CloseCode;
 pub const TICK: Duration = Duration::from_millis(50);
 /// A client that is told to move does so within this time, at a moment of its own.
 const MOVE_SPREAD_MS: u64 = 1000;
+/// A session that came as a guest stays one for so long at least: its node or the one that sent it may
+/// not have heard yet who owns its user.
+const GUEST_TIME: Duration = Duration::from_secs(2);
 /// What a drained client has for moving, after its `after_ms`, before it is closed.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// What the last of them have for reading their Close frame and answering it.
@@ -48,7 +51,22 @@ impl Dispatch {
         self.move_some(now);
     }
 
+    /// Somebody has come as a guest. If it still is one after a while, the nodes do not just disagree for a
+    /// moment: it was sent here by one that did not know better, or its owner could not be reached.
+    pub(super) fn guest_came(&self, session: &Arc<Session>) {
+        if session.may_move() && !session.is_raw() && !self.is_draining() {
+            let guest = (self.clock.now(), Arc::downgrade(session));
+            super::locked(&self.guests).push_back(guest);
+        }
+    }
+
     fn move_some(&self, now: Instant) {
+        {
+            let mut guests = super::locked(&self.guests);
+            let due = guests.iter().take_while(|(at, _)| *at + GUEST_TIME <= now);
+            let due = due.count();
+            super::locked(&self.moving).extend(guests.drain(..due).map(|(_, session)| session));
+        }
         let waiting = super::locked(&self.moving).len();
         for _ in 0..waiting {
             let next = super::locked(&self.moving).pop_front();
@@ -119,6 +137,7 @@ impl Dispatch {
     /// [`Self::drain`] alone.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        super::locked(&self.guests).clear();
         super::locked(&self.moving).clear();
     }
 

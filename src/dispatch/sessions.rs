@@ -22,19 +22,24 @@ impl Dispatch {
         self.counters.sessions_opened.add();
         let inbox = session.inbox();
         let since_ms = self.clock.unix_ms();
-        self.with_shard(inbox, |shard, ctx, topology| {
+        let is_guest = self.with_shard(inbox, |shard, ctx, topology| {
             let owner = topology.owner_elsewhere(inbox.as_str());
             let owner = owner.map(|member| member.id.clone());
             let handle = Subscriber::Session(Arc::clone(&session));
             let registration = shard
                 .directory
                 .open(inbox, (id, since_ms), handle, owner, resume);
+            let is_guest = registration.is_some();
             if let Some(registration) = registration {
                 self.ask_registration(&mut shard.directory, topology, registration);
             } else {
                 self.subscribe(shard, ctx, topology, inbox);
             }
+            is_guest
         });
+        if is_guest {
+            self.guest_came(&session);
+        }
         session
     }
 

@@ -194,6 +194,10 @@ const REPLIES: &[(&str, &str)] = &[
         "08ac02100152160a140a026e3111efcdab896745230118fbf7ecc0b532",
     ),
     ("no sessions", "08ac0210015200"),
+    (
+        "sessions and an inbox",
+        "08ac021001521712150a0f0a0b0803111032547698badcfe101410111802",
+    ),
     ("closed", "08ac02100158ac02"),
     (
         "history",

@@ -84,11 +84,7 @@ impl From<Told> for proto::StatsReply {
         Self {
             generation: told.generation.0,
             stats: Some(told.stats.into()),
-            moments: told
-                .moments
-                .into_iter()
-                .filter_map(moment_to_wire)
-                .collect(),
+            moments: told.moments.iter().filter_map(moment_to_wire).collect(),
         }
     }
 }
@@ -110,10 +106,10 @@ impl Told {
 }
 
 /// `None` of what all nodes see, and nobody has to be told.
-fn moment_to_wire(moment: Moment) -> Option<proto::Moment> {
+fn moment_to_wire(moment: &Moment) -> Option<proto::Moment> {
     use proto::moment::What;
-    let what = match moment.what {
-        Happened::HandOverBegun(streams) => What::HandOverBegun(streams),
+    let what = match &moment.what {
+        Happened::HandOverBegun(streams) => What::HandOverBegun(*streams),
         Happened::HandOverFinished(done) => What::HandOverFinished(proto::HandOverFinished {
             streams: done.streams,
             taken_over: done.taken_over,

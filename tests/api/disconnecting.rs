@@ -47,7 +47,9 @@ fn a_dead_node_keeps_nobody_from_being_disconnected() {
 
 #[test]
 fn a_node_that_does_not_answer_is_said_with_504() {
-    let mut cluster = Cluster::of(2, &["--request-timeout", "500ms"]);
+    // Nor is it taken for dead meanwhile.
+    let patient = ["--request-timeout", "500ms", "--suspicion-timeout", "20s"];
+    let mut cluster = Cluster::of(2, &patient);
     let mut session = session_at(&cluster, 0, "bob").0;
     cluster.nodes[1].signal(Signal::Stop);
     let response = call(&cluster.nodes[0], "DELETE", "/v1/users/bob/sessions", "");

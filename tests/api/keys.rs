@@ -67,7 +67,8 @@ fn every_call_wants_a_key_but_those_that_tell_nothing() {
         ("GET", "/v1/rooms/lobby"),
         ("GET", "/v1/cluster"),
         ("GET", "/metrics"),
-        ("GET", "/"),
+        ("GET", "/v1/cluster/stats"),
+        ("GET", "/v1/cluster/events"),
         ("GET", "/healthz/../metrics"),
     ];
     let wrong = bearer("wrong-key-0123456789abcdef");
@@ -94,7 +95,7 @@ fn every_call_wants_a_key_but_those_that_tell_nothing() {
             assert_ne!(response.status, 401, "{call:?}");
         }
     }
-    for open in ["/healthz", "/readyz"] {
+    for open in ["/healthz", "/readyz", "/"] {
         assert_eq!(ask(node, ("GET", open), &[], "").status, 200, "{open}");
         assert_eq!(
             ask(node, ("GET", open), &[&wrong], "").status,

@@ -47,7 +47,8 @@ impl Scene {
     fn talk(&self, friend: &mut Client, id: &str) {
         let send = json!({"type": "send", "id": id, "to": {"user": self.user}, "body": id, "notify": true});
         friend.send_json(&send);
-        let receipt = friend.expect("receipt");
+        // The notice of a message before may come again, and first.
+        let receipt = friend.reply_to(id, PATIENCE);
         assert_eq!(receipt["status"], "accepted", "{receipt}");
         // That of a message before may come again: the ack is not what a crash leaves behind.
         while friend.expect("delivered")["id"] != id {}

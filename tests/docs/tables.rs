@@ -8,7 +8,17 @@ use ringpost::error::{CloseCode, ErrorCode, close_means_reconnect};
 use super::book::{documents, read};
 use super::support::cluster::{BINARY, Cluster};
 
-const COMMANDS: [&str; 6] = ["serve", "demo", "locate", "status", "send", "bench"];
+const COMMANDS: [&str; 9] = [
+    "serve",
+    "demo",
+    "locate",
+    "status",
+    "send",
+    "bench",
+    "health",
+    "completions",
+    "man",
+];
 
 /// Flags of other programs that are named.
 const FOREIGN: [&str; 18] = [

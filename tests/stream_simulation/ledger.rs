@@ -41,6 +41,10 @@ pub struct Sent {
 pub struct Ledger {
     pub messages: Vec<Sent>,
     by_id: BTreeMap<String, usize>,
+    /// A node was killed while one that lives may have been taken for dead: together they may have been
+    /// all holders of a stream, which then begins anew beside the one that nobody listens to, as in a
+    /// split. Order is kept on each side.
+    pub torn: bool,
     /// The first thing that must not be.
     pub wrong: Option<String>,
 }

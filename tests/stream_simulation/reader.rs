@@ -159,7 +159,7 @@ impl World {
         if let Some(last) = last
             && last > number
             && !self.scenario.splits
-            && !self.torn
+            && !self.ledger.torn
             && !message.unordered
             && !refused_unheard
         {

@@ -121,10 +121,6 @@ pub struct World {
     pub budget: usize,
     /// A node was killed, and not all its copies have been made again.
     pub wounded: bool,
-    /// A node was killed while one that lives may have been taken for dead: together they may have been
-    /// all holders of a stream, which then begins anew beside the one that nobody listens to, as in a
-    /// split. Order is kept on each side.
-    pub torn: bool,
     /// Clients stay where they are, and nothing breaks.
     pub calm: bool,
     /// Clients send nothing new.
@@ -154,7 +150,6 @@ impl World {
             promises: Promises::default(),
             budget: 0,
             wounded: false,
-            torn: false,
             calm: false,
             quiet: false,
             queue: BinaryHeap::new(),

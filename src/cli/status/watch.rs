@@ -176,13 +176,16 @@ fn row(member: &Member, before: Option<&Stats>, bounds: &[f64]) -> [String; 12] 
         }
         _ => "-".to_owned(),
     };
-    let state = match (member.state.as_str(), member.draining) {
+    let condition = match (member.state.as_str(), member.draining) {
         ("alive", true) => "draining",
-        (state, _) => state,
+        (word, _) => word,
     };
     [
         member.id.clone(),
-        format!("{state}{}", if member.stale { ", no numbers" } else { "" }),
+        format!(
+            "{condition}{}",
+            if member.stale { ", no numbers" } else { "" }
+        ),
         format!("{:.1}%", member.share * 100.0),
         number(|s| s.sessions),
         number(|s| s.guests),
