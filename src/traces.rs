@@ -42,6 +42,10 @@ impl Traces {
     }
 
     /// Which messages are traced.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(clippy::unused_self, reason = "without the feature it is empty")
+    )]
     pub fn tracing(&self, config: &Config) -> Option<Tracing> {
         #[cfg(feature = "otel")]
         return Some(Tracing {
@@ -56,6 +60,13 @@ impl Traces {
     }
 
     /// Sends what is left, and no more.
+    #[cfg_attr(
+        not(feature = "otel"),
+        expect(
+            clippy::unused_async,
+            reason = "without the feature there is nothing to wait for"
+        )
+    )]
     pub async fn end(&self) {
         #[cfg(feature = "otel")]
         if let Some(exporter) = self.exporter.clone() {

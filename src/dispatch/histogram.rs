@@ -60,7 +60,7 @@ impl Histogram {
     }
 }
 
-/// What a [`Histogram`] had counted at some time.
+/// What a histogram had counted at some time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Durations {
     /// How many were in each bucket, that is, up to each of the [`BOUNDS`] and above the one before;
