@@ -220,7 +220,8 @@ impl World {
         }
         let any = nodes[self.rng.random_range(0..nodes.len())];
         let owner = self.owner_by(any, self.clients[client].user);
-        let pid = if self.rng.random_bool(0.5) {
+        // In the end all have been told where they belong, and nobody moves any more.
+        let pid = if !self.calm && self.rng.random_bool(0.5) {
             any
         } else {
             owner.unwrap_or(any)
