@@ -103,7 +103,13 @@ fn included() -> Vec<PathBuf> {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            for macro_name in ["include_str!(\"", "include_bytes!(\""] {
+            let macros = [
+                "include_str!(\"",
+                "include_bytes!(\"",
+                // The folder, at least, where a macro makes the name.
+                "include_str!(concat!(\"",
+            ];
+            for macro_name in macros {
                 for rest in text.split(macro_name).skip(1) {
                     let file = directory.join(rest.split('"').next().unwrap());
                     found.push(normal(&file));
