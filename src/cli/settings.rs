@@ -180,7 +180,9 @@ pub struct Settings {
     #[arg(long, env = "RINGPOST_DRAIN_TIMEOUT", value_name = "TIME", help_heading = MOVES)]
     pub drain_timeout: Option<Span>,
 
-    /// Sessions a second that are told to move when the ring has changed. Default: 100
+    /// Sessions a second that are told to move to their owner. Default: 100
+    ///
+    /// When the ring has changed, or when they are still guests after two seconds.
     #[arg(long, env = "RINGPOST_REBALANCE_RATE", value_name = "N", help_heading = MOVES)]
     pub rebalance_rate: Option<Count>,
 
