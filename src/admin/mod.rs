@@ -86,7 +86,9 @@ impl Admin {
         let grpc = grpc::service(&self);
         let counters = self.dispatch.counters();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let is_loopback = listener.local_addr().is_ok_and(|at| at.ip().to_canonical().is_loopback());
+        let is_loopback = listener
+            .local_addr()
+            .is_ok_and(|at| at.ip().to_canonical().is_loopback());
         accept_all(listener, counters, &self.stop, |stream, remote| {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 counters.admin_connections_over_limit.add();
