@@ -149,6 +149,22 @@ fn image_and_package_have_all_that_the_program_is_compiled_from() {
         .iter()
         .map(|path| path.as_str().unwrap().trim_start_matches('/'))
         .collect();
+    // Cargo wants the files of all targets that the manifest names, whichever is built. Those that are not
+    // packed it strips from the manifest.
+    for kind in ["test", "bench", "example"] {
+        let targets = manifest.get(kind).and_then(|it| it.as_array());
+        for target in targets.into_iter().flatten() {
+            let name = target["name"].as_str().unwrap();
+            let folder = if kind == "bench" {
+                "benches".to_owned()
+            } else {
+                format!("{kind}s")
+            };
+            let path = format!("{folder}/{name}.rs");
+            let there = copied.iter().any(|it| Path::new(&path).starts_with(it));
+            assert!(there, "{path} is not among {copied:?}");
+        }
+    }
     let needed = ["src", "proto", "build.rs", "README.md"].map(PathBuf::from);
     for path in needed.into_iter().chain(included()) {
         for list in [&copied, &packed] {
