@@ -61,6 +61,9 @@ impl Dispatch {
     }
 
     fn move_some(&self, now: Instant) {
+        if self.is_draining() {
+            return;
+        }
         {
             let mut guests = super::locked(&self.guests);
             let due = guests.iter().take_while(|(at, _)| *at + GUEST_TIME <= now);
@@ -77,10 +80,13 @@ impl Dispatch {
             let Some(owner) = topology.owner_elsewhere(session.user().as_str()) else {
                 continue;
             };
-            let go = topology.is_reachable(&owner.id) && super::locked(&self.move_bucket).take(now);
-            if !go {
-                // Its turn comes again.
+            if !topology.is_reachable(&owner.id) {
+                // Its turn comes again, and holds up nobody.
                 super::locked(&self.moving).push_back(Arc::downgrade(&session));
+                continue;
+            }
+            if !super::locked(&self.move_bucket).take(now) {
+                super::locked(&self.moving).push_front(Arc::downgrade(&session));
                 return;
             }
             self.tell_to_move(&session, Reason::Moved, MOVE_SPREAD_MS);
