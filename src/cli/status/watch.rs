@@ -96,22 +96,31 @@ pub async fn run(args: &StatusArgs) -> Outcome {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut before, mut misses, mut last) = (Before::new(), 0, String::new());
+        let mut answered_once = false;
         loop {
             ticks.tick().await;
             let answered = ask(args, "/v1/cluster/stats").await;
             let text = match answered {
-                Ok(body) if args.json => String::from_utf8_lossy(&body).into_owned(),
+                Ok(body) if args.json => {
+                    (misses, answered_once) = (0, true);
+                    String::from_utf8_lossy(&body).into_owned()
+                }
                 Ok(body) => {
                     let snapshot: Snapshot = serde_json::from_slice(&body).map_err(|error| {
                         format!("the answer of {} is not understood: {error}", args.node)
                     })?;
-                    misses = 0;
+                    (misses, answered_once) = (0, true);
                     last = shown(&snapshot, &before);
                     before = remembered(snapshot);
                     last.clone()
                 }
                 // One that never answered is the wrong one.
-                Err(sentence) if last.is_empty() || misses >= MISSES_MAX => return Err(sentence),
+                Err(sentence) if !answered_once || misses >= MISSES_MAX => return Err(sentence),
+                Err(sentence) if args.json => {
+                    misses += 1;
+                    eprintln!("{}", printable(&sentence));
+                    continue;
+                }
                 Err(sentence) => {
                     misses += 1;
                     format!("{last}{}\n", printable(&sentence))
