@@ -242,6 +242,23 @@ fn one_watcher_too_many_is_refused_until_another_has_gone() {
 }
 
 #[test]
+fn a_page_from_elsewhere_takes_no_watchers_place() {
+    let cluster = Cluster::of(1, &[]);
+    let node = &cluster.nodes[0];
+    let ask = |site: &str| {
+        let headers = [("Sec-Fetch-Site", site)];
+        let call = ("GET", "/v1/cluster/events");
+        http::call(node.admin, call, &headers, b"").expect("an answer")
+    };
+    assert_eq!(ask("same-origin").status, 200);
+    for site in ["cross-site", "same-site"] {
+        let refused = ask(site);
+        assert_eq!(refused.status, 403, "{site}");
+        assert_eq!(refused.json()["error"]["code"], "not_allowed");
+    }
+}
+
+#[test]
 fn the_page_needs_no_key_and_what_it_shows_does() {
     let keys = std::env::temp_dir().join(format!("ringpost-dashboard-{}", std::process::id()));
     std::fs::write(&keys, "0123456789abcdef0123456789abcdef\n").expect("a file");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http_body_util::StreamBody;
 use hyper::Response;
 use hyper::body::Frame;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::StreamExt as _;
@@ -66,8 +66,15 @@ impl Watchers {
 /// The answer to a new watcher.
 ///
 /// # Errors
-/// 429 when there are too many, 503 when the node drains.
-pub(super) fn watch(admin: &Arc<Admin>) -> Result<Response<Body>, Fault> {
+/// 403 to a page from elsewhere, 429 when there are too many, 503 when the node drains.
+pub(super) fn watch(admin: &Arc<Admin>, headers: &HeaderMap) -> Result<Response<Body>, Fault> {
+    // It could not read the answer, but would take the place of whoever can.
+    let site = headers.get("sec-fetch-site");
+    if site.is_some_and(|site| site != "same-origin" && site != "none") {
+        let message =
+            "this is for the node's own page and for programs, not for pages from elsewhere";
+        return Err(Fault::new(ErrorCode::NotAllowed, message));
+    }
     if admin.dispatch.is_draining() {
         let message = "this node drains: watch the cluster at another";
         return Err(Fault::new(ErrorCode::Unreachable, message));
@@ -81,6 +88,7 @@ pub(super) fn watch(admin: &Arc<Admin>) -> Result<Response<Body>, Fault> {
     let watcher = Watcher {
         admin: Arc::clone(admin),
         events,
+        key: headers.get(AUTHORIZATION).cloned(),
         ring: None,
         moment: 0,
     };
@@ -104,6 +112,8 @@ pub(super) fn watch(admin: &Arc<Admin>) -> Result<Response<Body>, Fault> {
 struct Watcher {
     admin: Arc<Admin>,
     events: mpsc::Sender<Bytes>,
+    /// With which it came. When it is withdrawn the stream ends.
+    key: Option<HeaderValue>,
     /// The ring that it knows.
     ring: Option<Digest>,
     /// The last moment that it knows.
@@ -118,6 +128,9 @@ impl Watcher {
         let mut rounds = dispatch.overview().rounds();
         dispatch.look().await;
         loop {
+            if !admin.admits_key(self.key.as_ref()) {
+                return;
+            }
             dispatch.look_again();
             let round = *rounds.borrow_and_update();
             let mut news = self.news();

@@ -207,9 +207,6 @@ impl Connection {
 impl Admin {
     /// Whether a request has a key, or needs none.
     fn admits<B>(&self, request: &Request<B>) -> bool {
-        let Some(keys) = &self.api_keys else {
-            return true;
-        };
         let path = request.uri().path();
         let is_open = if grpc::is_grpc(request) {
             grpc::is_open(path)
@@ -217,11 +214,16 @@ impl Admin {
             OPEN_PATHS.contains(&path)
         };
         let mut given = request.headers().get_all(AUTHORIZATION).iter();
-        is_open
-            || match (given.next(), given.next()) {
-                (Some(one), None) => keys.now().admit(one.as_bytes()),
-                _ => false,
-            }
+        let one = given.next().filter(|_| given.next().is_none());
+        is_open || self.admits_key(one)
+    }
+
+    /// Whether this is a key, as a header has it, or none is needed.
+    fn admits_key(&self, given: Option<&HeaderValue>) -> bool {
+        let Some(keys) = &self.api_keys else {
+            return true;
+        };
+        given.is_some_and(|given| keys.now().admit(given.as_bytes()))
     }
 
     async fn call(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Fault> {
@@ -240,7 +242,7 @@ impl Admin {
                 self.dispatch.look().await;
                 json(StatusCode::OK, overview::all(&self.dispatch).into())
             }
-            Call::Events => events::watch(self)?,
+            Call::Events => events::watch(self, request.headers())?,
             Call::Alive => text(StatusCode::OK, "ok\n".to_owned()),
             Call::Ready => match self.dispatch.why_not_ready() {
                 None => text(StatusCode::OK, "ready\n".to_owned()),

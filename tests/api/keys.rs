@@ -1,6 +1,8 @@
 //! Keys of backends.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -175,4 +177,27 @@ fn status_shows_the_cluster_with_a_key_and_says_that_it_lacks_one() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("--api-key-file"), "{said}");
+}
+
+#[test]
+fn who_watches_with_a_key_is_told_no_more_when_it_is_withdrawn() {
+    let (cluster, file) = node_with(KEY);
+    let node = &cluster.nodes[0];
+    let mut stream = TcpStream::connect(node.admin).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let request = format!(
+        "GET /v1/cluster/events HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\n\
+         Connection: close\r\n\r\n",
+        node.admin,
+        bearer(KEY)
+    );
+    stream.write_all(request.as_bytes()).expect("a request");
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).expect("an answer");
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    fs::write(&file, OTHER).expect("it is there");
+    let mut page = [0; 4096];
+    wait_until(PATIENCE, "the stream ends", || {
+        stream.read(&mut page).expect("it goes on until then") == 0
+    });
 }
