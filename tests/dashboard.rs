@@ -241,6 +241,23 @@ fn one_watcher_too_many_is_refused_until_another_has_gone() {
     });
 }
 
+/// Nobody has to be asked, so it is over as soon as the death is known.
+#[test]
+fn the_last_node_tells_what_it_took_over_from_the_other() {
+    let mut cluster = Cluster::of(2, &[]);
+    let bob = cluster.user_of(1, "bob");
+    send(&cluster.nodes[0], &bob, 0);
+    cluster.nodes[1].signal(Signal::Kill);
+    let node = &cluster.nodes[0];
+    wait_until(2 * PATIENCE, "n1 has taken a stream over", || {
+        let all = stats(node);
+        let events = all["events"].as_array().expect("a list");
+        events.iter().any(|event| {
+            event["event"] == "hand_over_finished" && event["taken_over"].as_u64() > Some(0)
+        })
+    });
+}
+
 #[test]
 fn a_page_from_elsewhere_takes_no_watchers_place() {
     let cluster = Cluster::of(1, &[]);

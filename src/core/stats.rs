@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// Buckets of a histogram of durations, the one for what is longer than all bounds included.
+pub const BUCKETS: usize = 18;
+
 /// Counters, which start from zero with the node, and what is there now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct NodeStats {

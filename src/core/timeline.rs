@@ -126,6 +126,12 @@ impl Timeline {
         }
     }
 
+    /// Whether a hand-over is under way, or about to begin.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
     /// So many streams of this node wait now. `is_settled`: everybody agrees about the ring, so no more
     /// of them will turn up.
     pub fn on_waiting(

@@ -175,9 +175,13 @@ impl Dispatch {
     /// not everybody agrees about the ring, one more.
     #[must_use]
     pub fn under_replicated(&self) -> u64 {
+        self.streams_waiting() + u64::from(!self.is_settled())
+    }
+
+    fn streams_waiting(&self) -> u64 {
         let shards = self.shards.iter();
         let streams: usize = shards.map(|s| locked(s).streams.under_replicated()).sum();
-        streams as u64 + u64::from(!self.is_settled())
+        streams as u64
     }
 
     /// As [`Self::under_replicated`], of any member, as it was last heard.
@@ -212,8 +216,10 @@ impl Dispatch {
     /// Tells the others how many streams of this node wait for a copy, when that has changed, and
     /// every now and then: what was told may be lost, or overtaken by an older answer.
     pub(super) fn report_waiting(&self, topology: &Topology) {
-        let streams = self.under_replicated();
-        self.note_waiting(streams);
+        let is_settled = self.is_settled();
+        let waiting = self.streams_waiting();
+        self.note_waiting(waiting, is_settled);
+        let streams = waiting + u64::from(!is_settled);
         if streams == 0 {
             self.taken_over.store(true, Ordering::Relaxed);
         }

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::stats::BUCKETS;
+
 /// Bounds of all histograms, in seconds; what is longer counts in one more bucket. From what a message
 /// takes within a node to the default time after which it is given up.
-pub const BOUNDS: [f64; 17] = [
+pub const BOUNDS: [f64; BUCKETS - 1] = [
     0.000_025, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
     0.5, 1.0, 2.5, 5.0, 15.0,
 ];
@@ -36,7 +38,7 @@ const BOUNDS_NS: [u64; BOUNDS.len()] = [
 /// Durations that were counted. To count one takes two additions and no lock.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+    buckets: [AtomicU64; BUCKETS],
     sum_ns: AtomicU64,
 }
 

@@ -186,28 +186,29 @@ impl Dispatch {
     }
 
     /// Streams that this node has taken over so far.
-    fn taken_over(&self) -> u64 {
+    pub(super) fn taken_over(&self) -> u64 {
         let shards = self.shards.iter();
         shards.map(|s| locked(s).streams.taken_over()).sum()
     }
 
-    pub(super) fn note_view(&self, old: &Topology, new: &Topology) {
+    pub(super) fn note_view(&self, old: &Topology, new: &Topology, before: (Duration, u64)) {
         let views = (&*old.view, &*new.view);
-        let (now, at_ms, taken) = (self.since_start(), self.unix_ms(), self.taken_over());
+        let (at_ms, (since, taken)) = (self.unix_ms(), before);
         let is_member = |node: &NodeId| new.view.member(node).is_some();
         let mut timeline = locked(&self.overview.timeline);
-        timeline.on_view(now, at_ms, views, taken);
+        timeline.on_view(since, at_ms, views, taken);
         timeline.retain(is_member);
         drop(timeline);
         locked(&self.overview.heard).retain(|node, _| is_member(node));
     }
 
     /// So many streams wait, one more included while not everybody agrees about the ring.
-    pub(super) fn note_waiting(&self, waiting: u64) {
-        let is_settled = self.is_settled();
-        let streams = waiting.saturating_sub(u64::from(!is_settled));
+    pub(super) fn note_waiting(&self, waiting: u64, is_settled: bool) {
+        if !locked(&self.overview.timeline).is_moving() {
+            return;
+        }
         let (now, at_ms, taken) = (self.since_start(), self.unix_ms(), self.taken_over());
         let mut timeline = locked(&self.overview.timeline);
-        timeline.on_waiting(now, at_ms, streams, taken, is_settled);
+        timeline.on_waiting(now, at_ms, waiting, taken, is_settled);
     }
 }

@@ -83,6 +83,8 @@ impl Dispatch {
     /// Takes over a new view: makes and ends links, gives every session the owner it has now, and
     /// routes anew what waited for members that are gone. One caller at a time.
     pub fn publish(&self, view: Arc<View>) -> Arc<Topology> {
+        // Where nobody has to be asked all is taken over in here.
+        let before = (self.since_start(), self.taken_over());
         let (old, new) = {
             let mut consents = super::locked(&self.consents);
             consents.on_view(self.since_start(), &view);
@@ -114,7 +116,7 @@ impl Dispatch {
             self.rooms_on_view(shard, ctx, topology);
             self.watches_on_view(shard, ctx, topology);
         });
-        self.note_view(&old, &new);
+        self.note_view(&old, &new, before);
         self.expect_reports(&old, &new);
         for link in old.links() {
             let kept = new.link(link.node());

@@ -2,14 +2,12 @@
 
 use super::check::{at_most, generation};
 use super::{WireError, proto};
-use crate::core::stats::NodeStats;
+use crate::core::stats::{BUCKETS, NodeStats};
 use crate::core::timeline::{HandOver, Happened, MOMENTS_MAX, Moment};
 use crate::id::{Generation, NodeId};
 
 /// The largest number that stays exact in JSON and JavaScript.
 const EXACT_MAX: u64 = (1 << 53) - 1;
-/// Many times the buckets that a histogram has.
-const BUCKETS_MAX: usize = 256;
 
 macro_rules! alike {
     ($($name:ident),* $(,)?) => {
@@ -59,7 +57,7 @@ alike! {
 
 /// Those that mean the same here; none of a node with others.
 fn buckets(counts: Vec<u64>) -> Vec<u64> {
-    if counts.len() > BUCKETS_MAX {
+    if counts.len() != BUCKETS {
         return Vec::new();
     }
     counts
@@ -175,7 +173,7 @@ mod tests {
             stats: NodeStats {
                 uptime_ms: 5,
                 webhooks_queued: 7,
-                delivery_buckets: vec![0, 3, 1],
+                delivery_buckets: (0..BUCKETS as u64).collect(),
                 ..NodeStats::default()
             },
             moments: streams.to_vec(),
@@ -193,7 +191,8 @@ mod tests {
         let node = NodeId::new("n2").unwrap();
         let stats = proto::Stats {
             sessions: u64::MAX,
-            receipt_buckets: vec![0; BUCKETS_MAX + 1],
+            receipt_buckets: vec![1; BUCKETS + 1],
+            replication_buckets: vec![1; BUCKETS - 1],
             ..Default::default()
         };
         let reply = |moments| proto::StatsReply {
@@ -204,6 +203,7 @@ mod tests {
         let told = Told::from_wire(&node, reply(MOMENTS_MAX)).unwrap();
         assert_eq!(told.stats.sessions, EXACT_MAX);
         assert!(told.stats.receipt_buckets.is_empty());
+        assert!(told.stats.replication_buckets.is_empty());
         assert!(told.moments.is_empty(), "they say nothing that is known");
         assert!(Told::from_wire(&node, reply(MOMENTS_MAX + 1)).is_err());
     }
