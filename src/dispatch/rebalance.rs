@@ -64,12 +64,15 @@ impl Dispatch {
         if self.is_draining() {
             return;
         }
-        {
+        let mut due: Vec<_> = {
             let mut guests = super::locked(&self.guests);
             let due = guests.iter().take_while(|(at, _)| *at + GUEST_TIME <= now);
             let due = due.count();
-            super::locked(&self.moving).extend(guests.drain(..due).map(|(_, session)| session));
-        }
+            guests.drain(..due).map(|(_, session)| session).collect()
+        };
+        // The ring may have changed meanwhile, and that have told it.
+        due.retain(|session| session.upgrade().is_some_and(|it| !self.is_leaving(&it)));
+        super::locked(&self.moving).extend(due);
         let waiting = super::locked(&self.moving).len();
         for _ in 0..waiting {
             let next = super::locked(&self.moving).pop_front();
@@ -91,6 +94,12 @@ impl Dispatch {
             }
             self.tell_to_move(&session, Reason::Moved, MOVE_SPREAD_MS);
         }
+    }
+
+    fn is_leaving(&self, session: &Session) -> bool {
+        let shard = self.shard(session.inbox());
+        let mut locals = shard.directory.all_of(session.inbox()).0.iter();
+        locals.any(|local| local.id == session.id() && local.leaving.is_some())
     }
 
     /// Tells a guest to go to its user's owner, once that has heard of it: the client may be there
