@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
 import { Page } from "./support/browser.js";
-import { listen, numbers } from "./support/clients.js";
+import { listen, numbers, traffic } from "./support/clients.js";
 import { Cluster } from "./support/cluster.js";
 import { withoutBrowser } from "./support/platform.js";
 import { until, within } from "./support/wait.js";
@@ -60,30 +60,23 @@ describe("in a browser", { skip: withoutBrowser }, () => {
     const [first, second, third] = cluster.nodes;
     const user = await cluster.userOf(third, "moves");
     assert.equal(await page.connect("moves", { url: [first.url, second.url], user }), "n3");
-    let isRunning = true;
-    const receipts = [];
-    const traffic = (async () => {
-      while (isRunning) {
-        receipts.push(sender.send({ user }, receipts.length));
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    })();
-    const count = async () => (await page.heard("moves")).bodies.length;
-    await until("traffic", async () => (await count()) > 20);
+    const numbered = traffic(sender, { user });
+    const heard = () => page.heard("moves");
+    await until("traffic", async () => (await heard()).bodies.length > 20);
     third.process.kill("SIGTERM");
     await within("the drained node ends", third.exit);
-    const drained = await page.heard("moves");
+    // What the node wrote last reaches the page's script later than its end reaches this one.
+    await until("the page moves", () => page.run(`clients.moves.client.node !== "n3"`));
+    const drained = await heard();
     assert.ok(drained.redirects.includes("drain"));
     assert.ok(drained.states.every(([state]) => state === "connected"));
     await cluster.settled();
     // The sender may be there, too: it comes back like the page.
     await cluster.node(await page.run("clients.moves.client.node")).kill();
-    const sent = receipts.length;
-    await until("traffic again", async () => (await count()) > sent);
-    isRunning = false;
-    await traffic;
-    await within("all receipts", Promise.all(receipts));
-    await until("all arrive", async () => (await count()) >= receipts.length);
-    assert.deepEqual((await page.heard("moves")).bodies, numbers(receipts.length));
+    const sent = numbered.sent();
+    await until("traffic again", async () => (await heard()).bodies.length > sent);
+    const count = await numbered.stop();
+    await until("all arrive", async () => (await heard()).bodies.length >= count);
+    assert.deepEqual((await heard()).bodies, numbers(count));
   });
 });

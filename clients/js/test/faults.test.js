@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 
 import { connect } from "../src/index.js";
-import { bodies, listen, numbers } from "./support/clients.js";
+import { bodies, listen, numbers, traffic } from "./support/clients.js";
 import { Cluster } from "./support/cluster.js";
 import { WebSocket, withoutCluster } from "./support/platform.js";
 import { Proxy } from "./support/proxy.js";
@@ -34,32 +34,6 @@ describe("through faults", { skip: withoutCluster }, () => {
     const proxy = await Proxy.start();
     open.push(proxy);
     return { proxy, cluster: await start(1, [], [proxy]) };
-  }
-
-  /** Sends numbers from `from` at a steady rate, 500 without a receipt at most, until told to stop; returns how many. */
-  function traffic(from, to) {
-    const receipts = [];
-    let outstanding = 0;
-    let isRunning = true;
-    const running = (async () => {
-      while (isRunning) {
-        if (outstanding < 500) {
-          outstanding += 1;
-          receipts.push(from.send(to, receipts.length).finally(() => (outstanding -= 1)));
-        }
-        await new Promise((resolve) => setTimeout(resolve, 2));
-      }
-    })();
-    return {
-      sent: () => receipts.length,
-      async stop() {
-        isRunning = false;
-        await running;
-        const outcomes = await within("all receipts", Promise.all(receipts));
-        assert.ok(outcomes.every(({ status }) => status === "accepted"));
-        return outcomes.length;
-      },
-    };
   }
 
   it("kill -9 of the recipient's node loses nothing, and repeats nothing", async () => {
