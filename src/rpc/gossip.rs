@@ -1,6 +1,8 @@
 //! Drives the membership state machine: feeds it packets, exchanges and time, and carries out what
 //! it wants.
 
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,14 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<proto::ExchangeReply, Status>>,
     },
     /// A peer answered an exchange of ours.
-    Answered(Target, ExchangeReply),
+    Answered {
+        /// Who was asked.
+        target: Target,
+        /// For how many hosts the target's name stands.
+        hosts: usize,
+        /// What it knows.
+        answer: ExchangeReply,
+    },
     /// Leave the ring.
     SetDraining,
     /// Leave the cluster. The answer comes once the farewells are sent.
@@ -135,9 +144,14 @@ impl Driver {
                 // The caller may have given up by now.
                 let _ = reply.send(answer);
             }
-            Command::Answered(target, answer) => {
+            Command::Answered {
+                target,
+                hosts,
+                answer,
+            } => {
                 // To find oneself among the seeds is no company, unless nobody else is named.
-                if self.seeds.0.len() == 1 {
+                let is_own = answer.from.id().id == self.me.node;
+                if is_own && hosts == 1 && self.seeds.0.len() == 1 {
                     self.dispatch.join();
                 }
                 let input = Input::ExchangeAnswered { target, answer };
@@ -198,12 +212,18 @@ impl Driver {
                 },
                 Target::Peer(address) | Target::Push(address) => vec![address.to_string()],
             };
+            let hosts = hosts(&addresses);
             for address in addresses {
                 let answered = pool.exchange(&address, request.clone()).await;
                 match answered.and_then(|answer| understand(&gate, answer)) {
                     Ok(answer) => {
                         if let Some(commands) = commands.upgrade() {
-                            let answered = Command::Answered(target.clone(), answer);
+                            let target = target.clone();
+                            let answered = Command::Answered {
+                                target,
+                                hosts,
+                                answer,
+                            };
                             // If the node has ended in the meantime, nobody needs it.
                             let _ = commands.send(answered).await;
                         }
@@ -230,6 +250,18 @@ fn doubt_unreadable(gate: &Gate, count: usize) {
     }
 }
 
+/// How many hosts these addresses are of: the loopback of IPv4 and that of IPv6 are one.
+fn hosts(addresses: &[String]) -> usize {
+    let host = |address: &String| match address.parse::<SocketAddr>() {
+        Ok(SocketAddr::V6(v6)) if v6.ip().is_loopback() => {
+            SocketAddr::from((Ipv4Addr::LOCALHOST, v6.port())).to_string()
+        }
+        _ => address.clone(),
+    };
+    let hosts: BTreeSet<String> = addresses.iter().map(host).collect();
+    hosts.len()
+}
+
 /// The addresses of a seed: one, or all that its host name stands for.
 async fn resolve(seed: &str) -> Vec<String> {
     let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host(seed)).await;
@@ -243,5 +275,21 @@ async fn resolve(seed: &str) -> Vec<String> {
             tracing::debug!(seed, "resolving a seed takes too long");
             Vec::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_has_two_loopbacks_and_else_one_address() {
+        let count = |addresses: &[&str]| {
+            let addresses: Vec<String> = addresses.iter().map(|&a| a.into()).collect();
+            hosts(&addresses)
+        };
+        assert_eq!(count(&["[::1]:7101", "127.0.0.1:7101"]), 1);
+        assert_eq!(count(&["10.0.0.1:7101", "10.0.0.2:7101"]), 2);
+        assert_eq!(count(&["127.0.0.1:7101", "127.0.0.1:7102"]), 2);
     }
 }

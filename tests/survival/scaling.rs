@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
 use crate::random::Random;
-use crate::support::{Cluster, Node, Signal, holds_for, skipped};
+use crate::support::{Cluster, Node, Signal, holds_for, skipped, wait_until};
 use crate::{ALL, COPIED, DRAINED, assert_all_were_heard, cluster_flags, rounds};
 
 /// What all nodes have as their seed, before the port.
@@ -132,4 +132,27 @@ fn nothing_is_lost_from_three_nodes_to_five_and_back_with_one_name_as_the_only_s
         );
     }
     fleet.finish(ALL);
+}
+
+#[test]
+fn a_node_that_reaches_only_itself_by_a_name_of_many_does_not_take_that_for_all() {
+    let mut cluster = Cluster::reserve(2).with(&cluster_flags());
+    let hosts = Hosts(Path::new(&cluster.directory).join("hosts"));
+    if let Some(why) = hosts.impossible() {
+        skipped(&why);
+        return;
+    }
+    like_pods(&mut cluster, &hosts);
+    // The second is not there yet, or no more.
+    hosts.set(cluster.nodes.iter());
+    cluster.start_in_order(&[0]);
+    let alone = &cluster.nodes[0];
+    holds_for(Duration::from_secs(1), "it waits for the other one", || {
+        let answer = alone.get_admin("/readyz");
+        answer.status == 503
+            && String::from_utf8_lossy(&answer.body).contains("no other node has answered")
+    });
+    wait_until(COPIED, "it is ready in the end", || {
+        alone.get_admin("/readyz").status == 200
+    });
 }
