@@ -37,6 +37,9 @@ pub struct Config {
     /// `host:port` peer addresses to start from, the same list on every node, its own included. A
     /// host name may resolve to many addresses.
     pub seeds: Vec<String>,
+    /// Live members, this node included, that it must have seen at once before it says that it is ready; 1
+    /// to [`Config::MIN_MEMBERS_MAX`].
+    pub min_members: u16,
     /// What clients are sent to, `ws://host:port` or `wss://…`; `None`: `listen`, as bound.
     pub advertise_url: Option<String>,
     /// What other nodes dial, `host:port`; `None`: `peer_listen`, as bound.
@@ -94,6 +97,9 @@ impl Config {
     /// Most [`Config::replicas`]. Every accepted message waits for all of them.
     pub const REPLICAS_MAX: u8 = 5;
 
+    /// Most [`Config::min_members`].
+    pub const MIN_MEMBERS_MAX: u16 = 1024;
+
     /// The defaults: a cluster of one, named `ringpost`, on the loopback ports 7001 (clients), 7101
     /// (peers) and 7201 (admin).
     ///
@@ -108,6 +114,7 @@ impl Config {
             peer_listen: loopback(7101),
             admin_listen: loopback(7201),
             seeds: Vec::new(),
+            min_members: 1,
             advertise_url: None,
             advertise_peer: None,
             weight: 1,

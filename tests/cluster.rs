@@ -266,6 +266,24 @@ fn a_draining_node_says_so_and_a_second_signal_ends_it_at_once() {
 }
 
 #[test]
+fn a_node_is_not_ready_before_so_many_members_have_been_there() {
+    let mut cluster = Cluster::reserve(2).with(&["--min-members", "2"]);
+    cluster.start_in_order(&[0]);
+    let says = |node: &Node, status: u16, what: &str| {
+        let answer = node.get_admin("/readyz");
+        answer.status == status && String::from_utf8_lossy(&answer.body).contains(what)
+    };
+    wait_until(PATIENCE, "it has given up looking for others", || {
+        says(&cluster.nodes[0], 503, "--min-members")
+    });
+    cluster.start_in_order(&[1]);
+    cluster.wait_settled(PATIENCE);
+    cluster.nodes[1].signal(Signal::Kill);
+    cluster.wait_down("n2", DETECTED);
+    assert!(says(&cluster.nodes[0], 200, ""), "it was ready before");
+}
+
+#[test]
 fn what_cannot_work_is_refused_at_start_with_a_sentence() {
     let cluster = Cluster::reserve(1);
     let node = &cluster.nodes[0];

@@ -49,6 +49,7 @@ impl Settings {
             peer_listen: address(self.peer_listen, default.peer_listen),
             admin_listen: address(self.admin_listen, default.admin_listen),
             seeds: texts(self.seeds),
+            min_members: count("min-members", self.min_members, default.min_members)?,
             advertise_url: self.advertise_url.map(|Text(url)| url),
             advertise_peer: self.advertise_peer.map(|Text(peer)| peer),
             weight: count("weight", self.weight, default.weight)?,

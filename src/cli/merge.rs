@@ -199,7 +199,7 @@ impl Settings {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other:
-            id cluster listen peer_listen admin_listen seeds advertise_url advertise_peer weight
+            id cluster listen peer_listen admin_listen seeds min_members advertise_url advertise_peer weight
             insecure_users jwt_keys jwt_secret_file jwt_audience jwt_issuer jwt_leeway token_warning
             peer_ca peer_cert peer_key cluster_secret_file peer_networks api_keys_file tls_cert tls_key
             insecure_peers allowed_origins redirect_location drain_timeout

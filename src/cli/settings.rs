@@ -51,6 +51,13 @@ pub struct Settings {
     #[arg(long, env = "RINGPOST_SEEDS", value_name = "HOST:PORT,...", help_heading = NODE)]
     pub seeds: Option<List>,
 
+    /// Live members, this one included, that a node must have seen before it is ready. Default: 1
+    ///
+    /// For /readyz, where a restart of node after node waits for each: with 2 a node that comes
+    /// back and finds nobody stops the restart. It serves clients that come nevertheless.
+    #[arg(long, env = "RINGPOST_MIN_MEMBERS", value_name = "N", help_heading = NODE)]
+    pub min_members: Option<Count>,
+
     /// The URL clients are sent to, ws://host:port or wss://host. Default: the address of
     /// --listen
     ///

@@ -62,6 +62,7 @@ impl Effective {
             ("peer_listen", text(&config.peer_listen)),
             ("admin_listen", text(&config.admin_listen)),
             ("seeds", list(&config.seeds)),
+            ("min_members", Some(number(config.min_members))),
             (
                 "advertise_url",
                 config.advertise_url.clone().map(toml::Value::String),

@@ -108,6 +108,10 @@ impl Config {
     }
 
     fn check_seeds(&self) -> Checked {
+        if self.min_members == 0 || self.min_members > Self::MIN_MEMBERS_MAX {
+            let reason = format!("it must be 1 to {}", Self::MIN_MEMBERS_MAX);
+            return refuse("min-members", self.min_members, reason);
+        }
         if self.seeds.len() > SEEDS_MAX {
             let reason =
                 format!("at most {SEEDS_MAX} will do; a host name may stand for many addresses");

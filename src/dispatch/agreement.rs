@@ -47,9 +47,19 @@ impl Dispatch {
             Some("no other node has answered yet")
         } else if self.taken_over.load(Ordering::Relaxed) {
             None
+        } else if !self.has_company() {
+            Some("fewer members are there than --min-members")
         } else {
             Some("streams are being taken over")
         }
+    }
+
+    /// Whether as many members are alive as are needed to become ready.
+    fn has_company(&self) -> bool {
+        let topology = self.topology.load();
+        let members = topology.view.members.iter();
+        let alive = members.filter(|member| member.state == MemberState::Alive);
+        alive.count() >= self.config.min_members
     }
 
     fn change_consents(&self, change: impl FnOnce(&mut Consents, &View)) {
@@ -220,7 +230,7 @@ impl Dispatch {
         let waiting = self.streams_waiting();
         self.note_waiting(waiting, is_settled);
         let streams = waiting + u64::from(!is_settled);
-        if streams == 0 {
+        if streams == 0 && self.has_company() {
             self.taken_over.store(true, Ordering::Relaxed);
         }
         let now = self.clock.now();

@@ -103,6 +103,8 @@ pub struct DispatchConfig {
     pub rooms: RoomConfig,
     /// Clients may send to everyone.
     pub clients_may_broadcast: bool,
+    /// Live members, this node included, that are there when it becomes ready.
+    pub min_members: usize,
 }
 
 /// The dispatcher of one node.
@@ -120,7 +122,7 @@ pub struct Dispatch {
     waiting: Mutex<BTreeMap<NodeId, u64>>,
     /// What this node has said of its own, and when.
     reported: Mutex<Option<(u64, Instant)>>,
-    /// Nothing waited for a copy at some time since the node has joined.
+    /// Enough members were there and nothing waited for a copy, at some time since the node has joined.
     taken_over: AtomicBool,
     next_session: AtomicU64,
     counters: Counters,

@@ -72,6 +72,7 @@ pub(super) fn doubtful() -> (Dispatch, Arc<Hand>) {
         sessions_per_user: (1, AtSessionLimit::RefuseNewest),
         rooms: RoomConfig::default(),
         clients_may_broadcast: false,
+        min_members: 1,
     };
     let clock = Arc::new(Hand(SystemClock.now(), Mutex::default()));
     let dispatch = Dispatch::new(view(&["n1"]), config, 1, Arc::<Hand>::clone(&clock));

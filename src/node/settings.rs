@@ -23,6 +23,7 @@ pub(super) fn dispatch_config(config: &Config) -> DispatchConfig {
         ),
         rooms: config.room.clone(),
         clients_may_broadcast: config.clients_may_broadcast,
+        min_members: usize::from(config.min_members),
     }
 }
 

@@ -48,7 +48,7 @@ fn help_of_every_command_has_an_example_and_every_flag_its_default() {
     }
     assert_eq!(
         text.matches("Default: ").count(),
-        80,
+        81,
         "one for every flag but --id and --check"
     );
 }

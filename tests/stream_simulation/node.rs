@@ -105,6 +105,7 @@ fn config(scenario: &Scenario) -> DispatchConfig {
         sessions_per_user: (100, AtSessionLimit::default()),
         rooms: RoomConfig::default(),
         clients_may_broadcast: false,
+        min_members: 1,
     }
 }
 

@@ -152,6 +152,13 @@ fn the_failure_detector_has_time_to_hear_an_answer() {
 }
 
 #[test]
+fn a_node_waits_for_as_many_members_as_there_can_be() {
+    refused("min-members", "1 to 1024", |c| c.min_members = 0);
+    refused("min-members", "1 to 1024", |c| c.min_members = 1025);
+    accepted(|c| c.min_members = 3);
+}
+
+#[test]
 fn copies_are_as_many_as_there_can_be() {
     refused("replicas", "1 to 5", |c| c.replicas = 0);
     refused("replicas", "1 to 5", |c| c.replicas = 6);

@@ -274,6 +274,7 @@ fn config() -> DispatchConfig {
         sessions_per_user: (2, AtSessionLimit::default()),
         rooms: RoomConfig::default(),
         clients_may_broadcast: true,
+        min_members: 1,
     }
 }
 
