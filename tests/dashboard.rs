@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -239,6 +239,31 @@ fn one_watcher_too_many_is_refused_until_another_has_gone() {
     wait_until(PATIENCE, "there is room for one", || {
         node.get_admin("/v1/cluster/events").status == 200
     });
+}
+
+/// Its place is wanted for others: there are only so many, and probes need one, too.
+#[test]
+fn who_asks_and_does_not_read_loses_its_connection() {
+    let cluster = Cluster::of(1, &[]);
+    let mut stream = TcpStream::connect(cluster.nodes[0].admin).expect("a connection");
+    stream.set_nonblocking(true).expect("it can be");
+    let ask = b"GET /dashboard/style.css HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let asks = ask.repeat(1024);
+    let (mut at, mut is_full) = (0, false);
+    wait_until(2 * PATIENCE, "the node gives up", || {
+        match stream.write(&asks[at..]) {
+            Ok(written) => {
+                at = (at + written) % ask.len();
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                is_full = true;
+                false
+            }
+            Err(_) => true,
+        }
+    });
+    assert!(is_full, "more was asked for than could be answered");
 }
 
 /// Nobody has to be asked, so it is over as soon as the death is known.
