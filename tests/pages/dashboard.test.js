@@ -213,7 +213,7 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
       await page.until("the details", lines);
       assert.match(
         await page.run(lines),
-        /Clients atws:\/\/node-3:7001Peers atnode-3:7101Weight1: .*Wait for peers2Sent to peers, unanswered7Kept, without an outcome10Webhook events20$/,
+        /Clients atws:\/\/node-3:7001Peers atnode-3:7101Weight1: .*Wait for peers2Unanswered by peers7Without an outcome10Webhook events20$/,
       );
       await page.picture(artefact("dashboard-details"), { whole: false });
       // The focus is on what closes them.

@@ -11,10 +11,11 @@ const LINES = [
   ["Clients at", ({ member }) => member.url],
   ["Peers at", ({ member }) => member.peer],
   ["Weight", ({ member }) => `${count(member.weight)}: ${percent(member.share)} of all users`],
-  ["Generation", ({ member }) => `${member.generation}, up for ${age(member.stats?.uptime_ms)}`],
+  ["Generation", ({ member }) => String(member.generation)],
+  ["Up for", ({ member }) => age(member.stats?.uptime_ms)],
   ["Wait for peers", ({ member }) => count(member.stats?.link_waiting)],
-  ["Sent to peers, unanswered", ({ member }) => count(member.stats?.link_unanswered)],
-  ["Kept, without an outcome", ({ member }) => count(member.stats?.lanes_waiting)],
+  ["Unanswered by peers", ({ member }) => count(member.stats?.link_unanswered)],
+  ["Without an outcome", ({ member }) => count(member.stats?.lanes_waiting)],
   ["Webhook events", ({ member }) => count(member.stats?.webhooks_queued)],
 ];
 
