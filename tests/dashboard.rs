@@ -3,10 +3,10 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use support::cluster::BINARY;
@@ -54,10 +54,16 @@ struct Watcher(BufReader<TcpStream>);
 impl Watcher {
     #[track_caller]
     fn new(node: &Node) -> Self {
+        Self::with(node, "")
+    }
+
+    /// With these header fields more.
+    #[track_caller]
+    fn with(node: &Node, headers: &str) -> Self {
         let mut stream = TcpStream::connect(node.admin).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let head = format!(
-            "GET /v1/cluster/events HTTP/1.1\r\nHost: {}\r\n\r\n",
+            "GET /v1/cluster/events HTTP/1.1\r\nHost: {}\r\n{headers}\r\n",
             node.admin
         );
         stream.write_all(head.as_bytes()).expect("a request");
@@ -241,6 +247,31 @@ fn one_watcher_too_many_is_refused_until_another_has_gone() {
     });
 }
 
+/// Its place is wanted for others: there are only so many, and probes need one, too.
+#[test]
+fn who_asks_and_does_not_read_loses_its_connection() {
+    let cluster = Cluster::of(1, &[]);
+    let mut stream = TcpStream::connect(cluster.nodes[0].admin).expect("a connection");
+    stream.set_nonblocking(true).expect("it can be");
+    let ask = b"GET /dashboard/style.css HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let asks = ask.repeat(1024);
+    let (mut at, mut is_full) = (0, false);
+    wait_until(2 * PATIENCE, "the node gives up", || {
+        match stream.write(&asks[at..]) {
+            Ok(written) => {
+                at = (at + written) % ask.len();
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                is_full = true;
+                false
+            }
+            Err(_) => true,
+        }
+    });
+    assert!(is_full, "more was asked for than could be answered");
+}
+
 /// Nobody has to be asked, so it is over as soon as the death is known.
 #[test]
 fn the_last_node_tells_what_it_took_over_from_the_other() {
@@ -301,6 +332,32 @@ fn the_page_needs_no_key_and_what_it_shows_does() {
 }
 
 #[test]
+fn who_watches_with_a_key_that_is_withdrawn_is_told_no_more() {
+    const KEYS: [&str; 2] = ["first-key-0123456789", "second-key-0123456789"];
+    let keys = std::env::temp_dir().join(format!("ringpost-watchers-{}", std::process::id()));
+    std::fs::write(&keys, KEYS.join("\n")).expect("a file");
+    let flags = ["--api-keys-file", keys.to_str().expect("UTF-8")];
+    let mut cluster = Cluster::reserve(1).with(&flags);
+    cluster.nodes[0].start();
+    let watch = |key: &str| {
+        let headers = format!("Authorization: Bearer {key}\r\n");
+        Watcher::with(&cluster.nodes[0], &headers)
+    };
+    let (mut first, mut second) = (watch(KEYS[0]), watch(KEYS[1]));
+    first.until("a snapshot", |name, _| name == "snapshot");
+    std::fs::write(&keys, KEYS[1]).expect("a file");
+    while first.event().is_some() {}
+    let ended = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock");
+    second.until("a later snapshot", |name, data| {
+        let at = data["at_ms"].as_u64();
+        name == "snapshot" && at > u64::try_from(ended.as_millis()).ok()
+    });
+    let _ = std::fs::remove_file(&keys);
+}
+
+#[test]
 fn a_node_on_loopback_is_not_asked_for_by_the_name_of_a_web_site() {
     let cluster = Cluster::of(1, &[]);
     for (host, status) in [("evil.example", 403), ("localhost:80", 200)] {
@@ -350,4 +407,30 @@ fn status_watch_prints_again_and_again_and_ends_with_ctrl_c() {
         });
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
     }
+}
+
+#[test]
+fn status_watch_shows_the_last_numbers_until_ten_answers_in_a_row_were_lost() {
+    let mut cluster = Cluster::of(1, &[]);
+    let admin = cluster.nodes[0].admin.to_string();
+    let mut command = Command::new(BINARY);
+    command.args(["status", "--watch", "--node", &admin]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let (mut is_killed, mut tables, mut losses) = (false, 0, 0);
+    for line in lines.map(|line| line.expect("UTF-8")) {
+        if line.starts_with("ID ") && !is_killed {
+            cluster.nodes[0].signal(Signal::Kill);
+            is_killed = true;
+        }
+        losses += usize::from(line.contains(&admin));
+        tables += usize::from(line.starts_with("n1 "));
+    }
+    assert_eq!(losses, 10);
+    assert!(tables > losses, "the last numbers stay: {tables}");
+    let end = child.wait_with_output().expect("it has ended");
+    assert_eq!(end.status.code(), Some(1));
+    let sentence = String::from_utf8_lossy(&end.stderr);
+    assert!(sentence.contains(&admin), "{sentence}");
 }

@@ -164,8 +164,8 @@ impl Watcher {
         if self.ring.replace(view.digest()) != Some(view.digest()) {
             news.push(event("ring", &overview::ring(&view)));
         }
-        if let Some(last) = moments.last() {
-            self.moment = last.number;
+        if let Some(last) = moments.iter().map(|moment| moment.number).max() {
+            self.moment = last;
             news.push(event("timeline", &overview::events(&moments)));
         }
         news

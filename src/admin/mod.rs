@@ -30,6 +30,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,6 +51,9 @@ const OPEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 /// How long the head of a request may take, from the connection's first byte or the last answer.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may go without taking any of what is written to it. Who asks and does not read
+/// would keep its place for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections at a time; more are closed at once. Backends keep a few each.
 const CONNECTIONS_MAX: usize = 1024;
 /// Requests at a time on one connection of HTTP/2.
@@ -162,7 +166,10 @@ impl Connection {
             .max_header_list_size(HEADER_BYTES_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)
             .max_local_error_reset_streams(RESETS_MAX);
-        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let stream = TokioIo::new(Box::pin(stream));
+        let mut serving = pin!(builder.serve_connection(stream, service));
         // As long as nothing is asked for, nobody else gives up.
         let served = match tokio::time::timeout(HEADER_TIMEOUT, serving.as_mut()).await {
             Ok(served) => served,

@@ -26,7 +26,7 @@ macro_rules! file {
     };
 }
 
-const FILES: [(&str, &str, &str); 12] = [
+const FILES: [(&str, &str, &str); 14] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -36,9 +36,11 @@ const FILES: [(&str, &str, &str); 12] = [
     file!("favicon.svg", "image/svg+xml"),
     file!("dashboard.js", SCRIPT),
     file!("cluster.js", SCRIPT),
+    file!("details.js", SCRIPT),
     file!("feed.js", SCRIPT),
     file!("format.js", SCRIPT),
     file!("dom.js", SCRIPT),
+    file!("lookup.js", SCRIPT),
     file!("members.js", SCRIPT),
     file!("ring.js", SCRIPT),
     file!("timeline.js", SCRIPT),

@@ -24,7 +24,7 @@ pub struct NodeStats {
     pub messages_in: u64,
     /// Messages handed to sessions.
     pub messages_out: u64,
-    /// Messages sent to another node.
+    /// Messages sent on to their owner elsewhere; not copies, nor batches for guests and members of rooms.
     pub messages_forwarded: u64,
     /// Messages that all holders have.
     pub messages_accepted: u64,
@@ -32,7 +32,7 @@ pub struct NodeStats {
     pub bytes_in: u64,
     /// Bytes of the bodies of messages handed to sessions.
     pub bytes_out: u64,
-    /// Bytes of the bodies of messages sent to another node.
+    /// Bytes of the bodies of those sent on.
     pub bytes_forwarded: u64,
     /// Requests that wait for a peer.
     pub link_waiting: u64,

@@ -211,12 +211,13 @@ impl Timeline {
         self.own.iter().filter(told).cloned().collect()
     }
 
-    /// All that is known behind a number, oldest first.
+    /// All that is known behind a number, by the time at which it happened. What other nodes tell comes later
+    /// than what this one sees, so the last one need not have the largest number.
     #[must_use]
     pub fn after(&self, number: u64) -> Vec<Moment> {
         let all = self.own.iter().chain(&self.others);
         let mut all: Vec<_> = all.filter(|m| m.number > number).cloned().collect();
-        all.sort_unstable_by_key(|moment| moment.number);
+        all.sort_unstable_by_key(|moment| (moment.at_ms, moment.number));
         all
     }
 }
@@ -383,6 +384,23 @@ mod tests {
         assert_eq!(timeline.heard_of(&n2, Generation(8)), 0, "another start");
         timeline.heard(&n2, Generation(8), vec![streams(1, 5)]);
         assert_eq!(timeline.after(1), [streams(2, 5)]);
+    }
+
+    #[test]
+    fn what_another_node_tells_late_stands_where_it_belongs() {
+        let mut timeline = Timeline::new(id("n1"));
+        timeline.note(10, Happened::Up(id("n2"), Generation(7)));
+        timeline.note(30, Happened::Down(id("n3")));
+        let late = Moment {
+            number: 1,
+            at_ms: 20,
+            node: id("n2"),
+            what: Happened::HandOverBegun(4),
+        };
+        timeline.heard(&id("n2"), Generation(7), vec![late]);
+        let all = timeline.after(0).into_iter();
+        let all: Vec<_> = all.map(|moment| (moment.at_ms, moment.number)).collect();
+        assert_eq!(all, [(10, 1), (20, 3), (30, 2)]);
     }
 
     #[test]

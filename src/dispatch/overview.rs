@@ -179,7 +179,7 @@ impl Dispatch {
         locked(&self.overview.timeline).of_streams(after)
     }
 
-    /// What happened in the cluster behind a moment, oldest first.
+    /// What happened in the cluster behind a moment, by time.
     #[must_use]
     pub fn moments(&self, after: u64) -> Vec<Moment> {
         locked(&self.overview.timeline).after(after)

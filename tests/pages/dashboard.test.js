@@ -4,10 +4,12 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { connect } from "../../clients/js/src/index.js";
 import { Browser } from "../../clients/js/test/support/chromium.js";
 import { Cluster } from "../../clients/js/test/support/cluster.js";
-import { withoutBrowser } from "../../clients/js/test/support/platform.js";
-import { FakeNode } from "./support/fake_node.js";
+import { WebSocket, withoutBrowser } from "../../clients/js/test/support/platform.js";
+import { until } from "../../clients/js/test/support/wait.js";
+import { FakeNode, shareOf } from "./support/fake_node.js";
 
 /** @param {string} name */
 const artefact = (name) => fileURLToPath(new URL(`../artefacts/${name}.png`, import.meta.url));
@@ -63,7 +65,7 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
     });
 
     it("looks up a user, by keyboard alone", async () => {
-      const user = await cluster.userOf(cluster.nodes[2], "user");
+      const user = await cluster.userOf(cluster.nodes[2], "reader");
       await page.run(`document.querySelector("#timeline").focus()`);
       await page.press("Tab");
       assert.equal(await page.run("document.activeElement.id"), "user");
@@ -72,6 +74,13 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
       const answer = `document.querySelector("#user-answer").textContent`;
       await page.until("an answer", `${answer}.includes("Ownern3")`);
       assert.match(await page.run(answer), /Sessionsnone: offline/);
+      assert.match(await page.run(answer), /Thenn[12], n[12]/);
+      const client = connect({ url: cluster.nodes[2].url, user, WebSocket });
+      await client.send({ user }, "to myself");
+      // Nobody has to ask again.
+      const isThere = `/Inboxat 1 of epoch \\S+Ackedup to \\d; \\d waitSessions\\S+ at n3 since \\d/.test(${answer})`;
+      await page.until("the session and the inbox", isThere);
+      await client.close();
     });
 
     it("shows a join, a crash and a hand-over", async () => {
@@ -80,7 +89,7 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
       await page.until("it is on the ring", `document.querySelectorAll("#shares path").length === 4`);
       await page.until("the join is told", `${TIMELINE}.includes("n4 is up")`);
       await cluster.settled();
-      await page.until("and that streams moved", `/n4 is done: took over [1-9]/.test(${TIMELINE})`);
+      await page.until("and that streams moved", `/n4: [^:]*taken over,? in/.test(${TIMELINE})`);
       await cluster.nodes[1].kill();
       await page.until("n2 is down", `${column("State")}[1] === "down"`);
       await page.until("the crash is told", `${TIMELINE}.includes("n2 is down")`);
@@ -108,6 +117,11 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
         page = await open(fake.url);
         const form = `document.querySelector("#key-form")`;
         await page.until("the form", `!${form}.hidden && document.activeElement.id === "key"`);
+        await page.type("schlüssel-→");
+        await page.press("Enter");
+        const refused = `document.querySelector("#key-refused").textContent`;
+        await page.until("it is no key", `${refused}.includes("visible ASCII")`);
+        await page.run(`document.querySelector("#key").value = ""`);
         await page.type("wrong");
         await page.press("Enter");
         await page.until("it is refused", `!${form}.hidden && !document.querySelector("#key-refused").hidden`);
@@ -116,10 +130,151 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
         await page.until("members", `${column("Node")}.length === 3 && ${form}.hidden`);
         assert.deepEqual(fake.keys, [undefined, "Bearer wrong", `Bearer ${key}`]);
         assert.equal(await page.run("localStorage.length"), 0);
+        fake.key = "another-key-0123456789";
+        fake.end();
+        await page.until("it is withdrawn", `!${form}.hidden && !document.querySelector("#key-refused").hidden`);
       } finally {
         await page?.stop();
         await fake.stop();
       }
+    });
+  });
+
+  describe("of a cluster that is made up", () => {
+    const COUNT = 12;
+    /** @type {FakeNode} */
+    let fake;
+    /** @type {Browser} */
+    let page;
+
+    before(async () => {
+      fake = await FakeNode.start(COUNT);
+      page = await open(fake.url);
+      await page.until("rates", `${column("In/s")}[0] === "100"`);
+    });
+    after(async () => {
+      await page?.stop();
+      await fake?.stop();
+    });
+
+    it("has the right number in each column", async () => {
+      const third = async (heading) => (await page.run(column(heading)))[2];
+      const numbers = {
+        State: "alive", Sessions: "1,002", Guests: "2", Streams: "1,000", Held: "2,000", "To copy": "0",
+        "In/s": "102", "Out/s": "204", "Hops/s": "102", "Bytes in/s": "10.0 KiB", "Bytes out/s": "19.9 KiB",
+        "Bytes hop/s": "10.0 KiB", Queued: "32", p50: "1 ms", p99: "10 ms", Kept: "977 KiB",
+      };
+      for (const [heading, number] of Object.entries(numbers)) assert.equal(await third(heading), number, heading);
+      assert.equal((await page.run(column("State")))[8], "alive, no numbers");
+      assert.equal((await page.run(column("State")))[11], "draining");
+      assert.equal((await page.run(column("Out/s")))[9], "–", "it is down");
+    });
+
+    it("sums up what the members have", async () => {
+      const tiles = `Object.fromEntries([...document.querySelectorAll(".total")].map((tile) =>
+        [tile.querySelector("dt").textContent, tile.querySelector("dd").textContent.trim()]))`;
+      const all = [...Array(COUNT).keys()].filter((index) => index !== 9);
+      const sum = (of) => all.reduce((total, index) => total + of(index), 0).toLocaleString("en");
+      // Of one that is stale no rate is known.
+      const rates = all.filter((index) => index !== 8).reduce((total, index) => total + 100 + index, 0);
+      const told = await page.run(tiles);
+      assert.equal(told["Nodes alive"], "10 of 12");
+      assert.equal(told.Sessions, `${sum((index) => 1000 + index)} ${sum((index) => index % 5)} guests`);
+      assert.match(told["Messages in"], new RegExp(`^${rates.toLocaleString("en")}/s `));
+      assert.match(told["Messages out"], new RegExp(`^${(2 * rates).toLocaleString("en")}/s `));
+      assert.equal(told.Queued, sum((index) => (index % 3) + 30));
+      assert.equal(told["Delivery, median"], "1 ms p99 10 ms");
+    });
+
+    it("draws the ring to scale", async () => {
+      /** How many of a thousand points of a circle each path covers. @param {string} group @param {number} radius */
+      const covered = (group, radius) => page.run(`(() => {
+        const places = [...Array(1000).keys()].map((place) => (place / 1000) * 2 * Math.PI);
+        const points = places.map((angle) => new DOMPoint(${radius} * Math.sin(angle), -${radius} * Math.cos(angle)));
+        return Object.fromEntries([...document.querySelectorAll("${group} path")].map((path) =>
+          [path.dataset.node, points.filter((point) => path.isPointInFill(point)).length / 1000]));
+      })()`);
+      const shares = await covered("#shares", 62);
+      const parts = await covered("#parts", 96);
+      for (let index = 0; index < COUNT; index += 1) {
+        const id = `node-${index + 1}`;
+        assert.ok(Math.abs(shares[id] - shareOf(index, COUNT)) < 0.006, `${id}: ${shares[id]}`);
+        const part = fake.ring.owners.filter((owner) => owner === index).length / fake.ring.owners.length;
+        assert.ok(Math.abs(parts[id] - part) < 0.01, `${id}: ${parts[id]} of ${part}`);
+      }
+    });
+
+    it("shows what has no column, by keyboard, and what the columns mean", async () => {
+      const button = `[...document.querySelectorAll("tbody button")].find((one) => one.textContent === "node-3")`;
+      await page.run(`${button}.focus()`);
+      assert.equal(await page.run(`document.querySelector("#ring-name").textContent`), "node-3");
+      await page.press("Enter");
+      const lines = `document.querySelector("#details[open] dl")?.textContent`;
+      await page.until("the details", lines);
+      assert.match(
+        await page.run(lines),
+        /Clients atws:\/\/node-3:7001Peers atnode-3:7101Weight1: .*Wait for peers2Unanswered by peers7Without an outcome10Webhook events20$/,
+      );
+      await page.picture(artefact("dashboard-details"), { whole: false });
+      // The focus is on what closes them.
+      await page.press("Enter");
+      await page.until("they are closed", `!document.querySelector("#details[open]")`);
+      assert.equal(await page.run(`document.activeElement === ${button}`), true);
+      const meant = await page.run(`document.querySelector(".meanings").textContent`);
+      for (const heading of await page.run(`[...document.querySelectorAll("thead button")].map((one) => one.textContent)`)) {
+        assert.ok(meant.includes(heading), heading);
+      }
+    });
+
+    it("puts what is told late where it belongs in time", async () => {
+      const at = Date.now() + 60_000;
+      const moment = (number, more, member) => ({ number, at_ms: at + more, node: "node-1", event: "member_down", member });
+      fake.tell("timeline", [moment(900, 0, "early"), moment(901, 2000, "late"), moment(902, 1000, "between")]);
+      const first = `[...document.querySelectorAll("#timeline li span")].slice(0, 3).map((one) => one.textContent).join()`;
+      await page.until("three lines", `${first} === "late is down,between is down,early is down"`);
+    });
+
+    it("shows the answer to the last question of a user, and asks again when the ring has changed", async () => {
+      const answers = [];
+      fake.onUser = (user) => new Promise((resolve) => answers.push({ user, resolve }));
+      const found = (user, owner) => ({ user, owner, successors: [], inbox: null, sessions: [] });
+      const ask = async (user) => {
+        await page.run(`document.querySelector("#user").value = ""; document.querySelector("#user").focus()`);
+        await page.type(user);
+        await page.press("Enter");
+      };
+      const answer = `document.querySelector("#user-answer").textContent`;
+      await ask("alice");
+      await until("the first question", () => answers.length === 1);
+      await ask("bob");
+      await until("the second", () => answers.length === 2);
+      answers[1].resolve(found("bob", "node-2"));
+      await page.until("the second answer", `${answer}.includes("Ownernode-2")`);
+      answers[0].resolve(found("alice", "node-1"));
+      fake.tell("ring", fake.ring);
+      await until("the third question", () => answers.length === 3);
+      assert.equal(answers[2].user, "bob");
+      assert.match(await page.run(answer), /Ownernode-2/);
+      answers[2].resolve(found("bob", "node-5"));
+      await page.until("the third answer", `${answer}.includes("Ownernode-5")`);
+      assert.match(await page.run(`document.querySelector("#user-asked").textContent`), /\d\d:\d\d:\d\d/);
+    });
+
+    it("says that a fault of its own is one, and not the connection's", async () => {
+      fake.tell("snapshot", { members: 7 });
+      await until("the fault", () => page.errors.length > 0);
+      assert.equal(await page.run(`document.querySelector("#status").textContent`), "live");
+      page.errors.splice(0);
+    });
+
+    it("is lost without its node, and live again when that is back", async () => {
+      const status = `document.querySelector("#status").textContent`;
+      await fake.stop();
+      await page.until("it is lost", `${status}.includes("no connection")`);
+      await fake.resume();
+      await page.until("it is live", `${status} === "live"`);
+      await page.until("all is told anew, once", `document.querySelectorAll("#timeline li").length === ${COUNT}`);
+      assert.deepEqual(page.errors, []);
     });
   });
 

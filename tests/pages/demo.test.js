@@ -83,6 +83,17 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     assert.equal((await demo.texts("[data-user=carol] .theirs .text")).length, 1);
   });
 
+  it("who goes away under load and is back at once gets everything, once and in order", async () => {
+    await traffic(true);
+    await demo.traffic(10);
+    for (let times = 0; times < 5; times += 1) {
+      await demo.run(`for (const _ of [0, 1]) document.querySelector("[data-user=bob] .away").click()`);
+      await demo.traffic(10);
+    }
+    await demo.areOnline("alice", "bob", "carol");
+    await endTraffic();
+  });
+
   it("a user's node is killed under load, and everything arrives, once and in order", async () => {
     await traffic(true);
     await demo.traffic(20);
@@ -90,6 +101,9 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     await demo.picture(artefact("demo-light"));
     const gone = await demo.nodeOf("bob");
     await demo.order(gone, "kill");
+    await demo.choose("alice", "bob");
+    await demo.write("alice", "still there?");
+    assert.match(await demo.way("bob", "still there?"), /: the ring has changed meanwhile$/);
     assert.equal(await demo.isNow(gone, "stopped"), 0);
     await until("bob is elsewhere", async () => ![undefined, gone].includes(await demo.nodeOf("bob")));
     assert.equal(await demo.text(`#stands .stand:nth-child(${gone.slice(1)}) .part-of`), "gone");
@@ -128,6 +142,30 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     }
     await demo.appear({ width: 1280, dark: true });
     await demo.picture(artefact("demo-dark"));
+  });
+});
+
+describe("the demo page's policy", { skip: withoutBrowser }, () => {
+  it("keeps out what is inline and what is elsewhere", async () => {
+    const demo = await Demo.open(2);
+    try {
+      const added = (tag, content) => `(() => {
+        const added = document.createElement("${tag}");
+        added.append(${JSON.stringify(content)});
+        document.head.append(added);
+      })()`;
+      await demo.run(added("script", "window.isIn = true"));
+      await demo.run(added("style", "h1 { color: rgb(1, 2, 3) }"));
+      assert.equal(await demo.run("window.isIn"), undefined);
+      assert.notEqual(await demo.run(`getComputedStyle(document.querySelector("h1")).color`), "rgb(1, 2, 3)");
+      const asked = `fetch("http://elsewhere.invalid/").then(() => "", ({ name }) => name)`;
+      assert.equal(await demo.run(asked), "TypeError");
+      for (const kept of [/script element/i, /inline style/, /connect-src 'self'/]) {
+        await until(`a complaint: ${kept}`, () => demo.errors.some((error) => kept.test(error)));
+      }
+    } finally {
+      await demo.stop();
+    }
   });
 });
 

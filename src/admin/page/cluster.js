@@ -97,7 +97,7 @@ function row(member, samples, bounds) {
     member,
     state,
     rates: member.stale ? undefined : rates(samples, now),
-    queued: now.link_waiting + now.link_unanswered + now.lanes_waiting + now.webhooks_queued,
+    queued: now.link_waiting + now.lanes_waiting + now.webhooks_queued,
     latency,
     p50: quantile(0.5, latency, bounds),
     p99: quantile(0.99, latency, bounds),

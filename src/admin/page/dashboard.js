@@ -1,9 +1,10 @@
 // The dashboard: what the node tells, on its way to those who draw it.
 
 import { Cluster } from "./cluster.js";
-import { byId, input, make, write } from "./dom.js";
-import { ask, follow, setKey } from "./feed.js";
-import { count } from "./format.js";
+import * as details from "./details.js";
+import { byId, input, write } from "./dom.js";
+import { follow, setKey } from "./feed.js";
+import * as lookup from "./lookup.js";
 import * as members from "./members.js";
 import * as ring from "./ring.js";
 import * as timeline from "./timeline.js";
@@ -13,7 +14,10 @@ const cluster = new Cluster();
 
 /** @type {Record<string, (data: any) => void>} */
 const handlers = {
-  ring: ring.setRing,
+  ring: (next) => {
+    ring.setRing(next);
+    lookup.lookAgain();
+  },
   timeline: (moments) => {
     // The first list of a connection has all.
     if (isFirst) timeline.clear();
@@ -27,6 +31,7 @@ const handlers = {
     document.title = `${snapshot.node} · Ringpost`;
     ring.setRows(cluster.rows);
     members.draw(cluster.rows);
+    details.draw(cluster.rows);
     totals.draw(cluster.totals());
   },
 };
@@ -43,7 +48,7 @@ function start() {
     },
     onKeyWanted: (wasRefused) => {
       byId("key-form").hidden = false;
-      byId("key-refused").hidden = !wasRefused;
+      refuse(wasRefused ? "The node does not know this key." : "");
       byId("status").dataset.state = "waiting";
       write(byId("status"), "a key is needed");
       byId("key").focus();
@@ -51,49 +56,29 @@ function start() {
   });
 }
 
+/** What can stand in a header. */
+const KEY = /^[\x21-\x7e]+$/;
+
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  setKey(input("key").value.trim());
+  const key = input("key").value.trim();
+  if (!KEY.test(key)) {
+    refuse("A key has only visible ASCII characters.");
+    return;
+  }
+  setKey(key);
   input("key").value = "";
   start();
 });
 
-byId("user-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  void lookUp(input("user").value);
-});
-
-/** @param {string} user */
-async function lookUp(user) {
-  const place = byId("user-answer");
-  const answer = await ask(`/v1/users/${encodeURIComponent(user)}`).catch(() => undefined);
-  const found = await answer?.json().catch(() => undefined);
-  if (!answer?.ok || !found) {
-    place.replaceChildren(make("p", "bad", found?.error?.message ?? "The node does not answer."));
-    return;
-  }
-  const list = make("dl");
-  /** @param {string} name @param {string | HTMLElement} value */
-  const line = (name, value) => {
-    const cell = make("dd");
-    cell.append(value);
-    list.append(make("dt", "", name), cell);
-  };
-  line("User", found.user);
-  line("Owner", found.owner ?? "nobody");
-  line("Then", found.successors.slice(0, 3).join(", ") || "nobody");
-  const { inbox } = found;
-  line("Inbox", inbox ? `at ${count(inbox.offset)} of epoch ${inbox.epoch}` : "nothing was kept");
-  if (inbox) line("Acked", `up to ${count(inbox.acked)}; ${count(inbox.waiting)} wait`);
-  const sessions = make("ul");
-  for (const { node, session, since } of found.sessions) {
-    const when = since ? ` since ${new Date(since).toLocaleString("en-GB")}` : "";
-    sessions.append(make("li", "", `${session} at ${node}${when}`));
-  }
-  line("Sessions", found.sessions.length ? sessions : "none: offline");
-  place.replaceChildren(list);
+/** @param {string} why nothing: it was not */
+function refuse(why) {
+  byId("key-refused").hidden = !why;
+  write(byId("key-refused"), why);
 }
 
 totals.prepare();
 members.prepare();
+details.prepare();
+lookup.prepare();
 start();

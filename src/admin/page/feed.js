@@ -72,18 +72,25 @@ async function once(listener) {
       const parts = (text + value).split("\n\n");
       text = parts.pop() ?? "";
       for (const part of parts) {
-        const { name, data } = parse(part);
-        if (name === "end") ended = "this node drains: open the dashboard of another";
-        else if (name) {
-          if (name === "snapshot") listener.onState("live", "live");
-          listener.onEvent(name, data);
-        }
+        if (part.startsWith("event: end\n")) ended = "this node drains: open the dashboard of another";
+        else hear(part, listener);
       }
     }
   } catch {
     return ended;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** What goes wrong with one event is a fault of the page, and not of the connection. @param {string} part @param {Listener} listener */
+function hear(part, listener) {
+  try {
+    const { name, data } = parse(part);
+    if (name === "snapshot") listener.onState("live", "live");
+    if (name) listener.onEvent(name, data);
+  } catch (fault) {
+    reportError(fault);
   }
 }
 

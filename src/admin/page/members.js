@@ -1,5 +1,6 @@
 // The table of members. Rows keep their places while somebody looks at them.
 
+import * as details from "./details.js";
 import { byId, make, tint, write } from "./dom.js";
 import { age, bytes, count, duration, percent, rate } from "./format.js";
 import { choose } from "./ring.js";
@@ -14,24 +15,24 @@ const number = (name, title, value, shown) => ({ name, title, value, text: (row)
 
 /** @type {Column[]} */
 const COLUMNS = [
-  { name: "Node", title: "Its id", isText: true, value: ({ member }) => member.id, text: ({ member }) => member.id },
+  { name: "Node", title: "Its id; opens what has no column", isText: true, value: ({ member }) => member.id, text: ({ member }) => member.id },
   { name: "State", title: "As the asked node sees it", isText: true, value: ({ state }) => state, text: stateText },
   number("Share", "Of all users", ({ member }) => member.share, (share) => percent(share ?? 0)),
-  number("Sessions", "Connections of clients", ({ member }) => member.stats?.sessions, count),
+  number("Sessions", "Sessions of clients on it", ({ member }) => member.stats?.sessions, count),
   number("Guests", "Sessions elsewhere of users that it owns", ({ member }) => member.stats?.guests, count),
   number("Streams", "Inboxes and rooms that it owns", ({ member }) => member.stats?.streams_owned, count),
   number("Held", "Copies that it has, its own included", ({ member }) => member.stats?.streams_held, count),
   number("To copy", "Streams that wait for a copy or a take-over", ({ member }) => member.under_replicated, count),
   number("In/s", "Messages taken from clients and backends", ({ rates }) => rates?.messages_in, rate),
   number("Out/s", "Messages handed to sessions", ({ rates }) => rates?.messages_out, rate),
-  number("Hops/s", "Messages sent to another node", ({ rates }) => rates?.messages_forwarded, rate),
-  number("Bytes in/s", "Bodies of messages taken", ({ rates }) => rates?.bytes_in, bytes),
-  number("Bytes out/s", "Bodies of messages handed to sessions", ({ rates }) => rates?.bytes_out, bytes),
-  number("Bytes hop/s", "Bodies of messages sent to another node", ({ rates }) => rates?.bytes_forwarded, bytes),
-  number("Queued", "On links, in lanes and for webhooks", ({ queued }) => queued, count),
+  number("Hops/s", "Messages sent on to an owner elsewhere; not copies, nor batches for guests and rooms", ({ rates }) => rates?.messages_forwarded, rate),
+  number("Bytes in/s", "Bytes of the bodies of messages taken", ({ rates }) => rates?.bytes_in, bytes),
+  number("Bytes out/s", "Bytes of the bodies of messages handed to sessions", ({ rates }) => rates?.bytes_out, bytes),
+  number("Bytes hop/s", "Bytes of the bodies of messages sent on to an owner elsewhere", ({ rates }) => rates?.bytes_forwarded, bytes),
+  number("Queued", "Requests that wait for a peer, kept messages without an outcome, webhook events", ({ queued }) => queued, count),
   number("p50", "Half of the deliveries took at most that, in the last 30 s", ({ p50 }) => p50, duration),
   number("p99", "Of a hundred deliveries 99 took at most that, in the last 30 s", ({ p99 }) => p99, duration),
-  number("Kept", "Bytes of kept messages", ({ member }) => member.stats?.inbox_bytes, bytes),
+  number("Kept", "Bytes of kept messages, copies included", ({ member }) => member.stats?.inbox_bytes, bytes),
   number("Up for", "Since its last start", ({ member }) => member.stats?.uptime_ms, age),
   { name: "Generation", title: "Grows with each start", value: ({ member }) => member.generation, text: ({ member }) => String(member.generation) },
 ];
@@ -58,11 +59,14 @@ export function prepare() {
     const button = make("button", "", column.name);
     button.type = "button";
     button.title = column.title;
+    button.setAttribute("aria-description", column.title);
     button.addEventListener("click", () => sortBy(index));
     heading.append(button);
     return heading;
   });
   byId("headings").replaceChildren(...headings);
+  const meanings = COLUMNS.flatMap(({ name, title }) => [make("dt", "", name), make("dd", "", title)]);
+  byId("meanings").replaceChildren(...meanings);
   showSorting();
 }
 
@@ -109,9 +113,7 @@ export function draw(next) {
 function add(id) {
   const line = make("tr");
   for (const [index, column] of COLUMNS.entries()) {
-    const cell = index === 0 ? make("th") : make("td", column.isText ? "text state" : "");
-    if (cell instanceof HTMLTableCellElement && index === 0) cell.scope = "row";
-    line.append(cell);
+    line.append(index === 0 ? heading(id) : make("td", column.isText ? "text state" : ""));
   }
   tint(line, id);
   line.addEventListener("pointerenter", () => choose(id));
@@ -120,14 +122,31 @@ function add(id) {
   return line;
 }
 
+/** The name of a node, which opens its details, and shows it on the ring. @param {string} id */
+function heading(id) {
+  const cell = make("th");
+  cell.scope = "row";
+  const button = make("button", "", id);
+  button.type = "button";
+  button.setAttribute("aria-haspopup", "dialog");
+  button.addEventListener("click", () => {
+    const row = rows.find(({ member }) => member.id === id);
+    if (row) details.open(row);
+  });
+  button.addEventListener("focus", () => choose(id));
+  button.addEventListener("blur", () => choose(undefined));
+  cell.append(button);
+  return cell;
+}
+
 /** @param {HTMLTableRowElement} line @param {Row} row */
 function fill(line, row) {
   line.dataset.state = row.state;
   line.dataset.stale = String(row.member.stale);
-  line.title = `${row.member.url} · peers ${row.member.peer} · weight ${row.member.weight}`;
   COLUMNS.forEach((column, index) => {
     const cell = line.cells[index];
-    if (cell) write(cell, column.text(row));
+    // The first has its button.
+    if (cell && index > 0) write(cell, column.text(row));
   });
 }
 

@@ -18,14 +18,14 @@ const TILES = [
   { name: "Messages in", text: ({ messages_in }) => `${rate(messages_in)}/s`, small: (all) => `${bytes(all.bytes_in)}/s`, line: (all) => all.messages_in },
   { name: "Messages out", text: ({ messages_out }) => `${rate(messages_out)}/s`, small: (all) => `${bytes(all.bytes_out)}/s`, line: (all) => all.messages_out },
   {
-    name: "Between nodes",
+    name: "Hops",
     text: ({ messages_forwarded }) => `${rate(messages_forwarded)}/s`,
     small: (all) => `${bytes(all.bytes_forwarded)}/s`,
     line: (all) => all.messages_forwarded,
   },
   { name: "Delivery, median", text: ({ p50 }) => duration(p50), small: ({ p99 }) => `p99 ${duration(p99)}`, line: ({ p99 }) => Math.min(p99 ?? 0, 60) },
   { name: "Queued", text: ({ queued }) => count(queued), line: ({ queued }) => queued },
-  { name: "Streams", text: ({ streams }) => count(streams), small: (all) => bytes(all.inbox_bytes), line: ({ streams }) => streams },
+  { name: "Streams", text: ({ streams }) => count(streams), small: (all) => `${bytes(all.inbox_bytes)} held`, line: ({ streams }) => streams },
   {
     name: "To copy",
     text: (all) => count(all.under_replicated),

@@ -56,7 +56,6 @@ struct Stats {
     messages_out: u64,
     messages_forwarded: u64,
     link_waiting: u64,
-    link_unanswered: u64,
     lanes_waiting: u64,
     webhooks_queued: u64,
     delivery_buckets: Vec<u64>,
@@ -203,7 +202,8 @@ fn row(member: &Member, before: Option<&Stats>, bounds: &[f64]) -> [String; 12] 
         rate(|s| s.messages_in),
         rate(|s| s.messages_out),
         rate(|s| s.messages_forwarded),
-        number(|s| s.link_waiting + s.link_unanswered + s.lanes_waiting + s.webhooks_queued),
+        // What a peer has not answered waits in a lane, here or there, if it is kept.
+        number(|s| s.link_waiting + s.lanes_waiting + s.webhooks_queued),
         p99(stats, before, bounds).unwrap_or_else(|| "-".to_owned()),
     ]
 }
@@ -235,7 +235,7 @@ mod tests {
         let stats = serde_json::json!({
             "uptime_ms": uptime_ms, "sessions": 7, "guests": 1, "streams_owned": 3,
             "messages_in": messages_in, "messages_out": 0, "messages_forwarded": 0,
-            "link_waiting": 1, "link_unanswered": 2, "lanes_waiting": 0, "webhooks_queued": 0,
+            "link_waiting": 1, "link_unanswered": 2, "lanes_waiting": 4, "webhooks_queued": 8,
             "delivery_buckets": buckets,
         });
         let member = |id, state, stale, stats| {
@@ -264,7 +264,7 @@ mod tests {
         };
         let n1 = |inn, p99| {
             let cells = [
-                "n1", "alive", "50.0%", "7", "1", "3", "0", inn, inn, inn, "3", p99,
+                "n1", "alive", "50.0%", "7", "1", "3", "0", inn, inn, inn, "13", p99,
             ];
             cells.map(str::to_owned).to_vec()
         };

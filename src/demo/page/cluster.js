@@ -42,10 +42,19 @@ export function addresses() {
 /** @param {string} key a user or a room */
 export const ownerOf = (key) => cluster.places.get(key)?.owner ?? undefined;
 
+/** Those who wait for what is asked for next. @type {(() => void)[]} */
+let waiting = [];
+
+/** Resolves when all has been asked for anew. @returns {Promise<void>} */
+export const seenAgain = () => new Promise((resolve) => waiting.push(resolve));
+
 /** Asks again and again. @param {() => string[]} keys whose places are asked for @param {() => void} draw */
 export async function watch(keys, draw) {
+  const told = waiting;
+  waiting = [];
   await look(keys());
   draw();
+  for (const tell of told) tell();
   setTimeout(() => watch(keys, draw), POLL_MS);
 }
 

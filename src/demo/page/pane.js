@@ -20,7 +20,7 @@ const WHY = { drain: "its node is stopping", moved: "the ring has changed", not_
 
 export class Pane {
   user;
-  /** None while the user is away. @type {Client | undefined} */
+  /** None while the user is away, or not yet back. @type {Client | undefined} */
   client;
   /** When it was welcomed last, while it is there. @type {number | undefined} */
   since;
@@ -29,6 +29,10 @@ export class Pane {
   #lastNode;
   /** @type {import("../../../clients/js/index.d.ts").Position | undefined} */
   #position;
+  /** Over when the connection that the user left has all its receipts. @type {Promise<void> | undefined} */
+  #closing;
+  /** Whether the user wants to be there. */
+  #isHere = false;
   /** In the lobby. @type {string[]} */
   #online = [];
   #others;
@@ -47,7 +51,7 @@ export class Pane {
       event.preventDefault();
       this.#send();
     });
-    this.#find(".away").addEventListener("click", () => (this.client ? this.#leave() : this.come()));
+    this.#find(".away").addEventListener("click", () => (this.#isHere ? this.#leave() : this.come()));
     byId("panes").append(this.#root);
     this.listOthers();
   }
@@ -61,8 +65,18 @@ export class Pane {
     return find(this.#root, selector);
   }
 
-  /** Connects, from where the user was when it went. */
-  come() {
+  /**
+   * Connects, from where the user was when it went. Not before that is certain: what was handed over could come
+   * again, and what still waits for its receipt behind what is sent next.
+   */
+  async come() {
+    this.#isHere = true;
+    this.#draw();
+    await this.#closing;
+    if (this.#isHere && !this.client) this.#connect();
+  }
+
+  #connect() {
     const client = connect({
       url: addresses(),
       user: this.user,
@@ -88,15 +102,18 @@ export class Pane {
     this.#draw();
   }
 
-  async #leave() {
+  #leave() {
+    this.#isHere = false;
     const client = this.client;
-    if (!client) return;
-    this.client = this.since = undefined;
-    this.#online = [];
-    this.#log(`${this.user} went away; messages to ${this.user} are kept`);
+    if (client) {
+      this.client = this.since = undefined;
+      this.#online = [];
+      this.#log(`${this.user} went away; messages to ${this.user} are kept`);
+      this.#closing = client.close().then(() => {
+        this.#position = client.position;
+      });
+    }
     this.#draw();
-    await client.close();
-    this.#position = client.position;
   }
 
   close() {
@@ -119,13 +136,13 @@ export class Pane {
   draw() {
     const [node, owner] = [this.node, ownerOf(this.user)];
     const where = node === owner ? `on ${node}, the owner` : `on ${node}, a guest`;
-    write(this.#find(".here"), !this.client ? "away" : node ? where : "connecting…");
+    write(this.#find(".here"), !this.#isHere ? "away" : node ? where : "connecting…");
     tint(this.#find(".here"), node);
   }
 
   #draw() {
     this.draw();
-    write(this.#find(".away"), this.client ? "Go away" : "Come back");
+    write(this.#find(".away"), this.#isHere ? "Go away" : "Come back");
     const names = this.#online.slice(0, NAMES_MAX).join(", ");
     const more = this.#online.length > NAMES_MAX ? `, and ${this.#online.length - NAMES_MAX} more` : "";
     write(this.#find(".online"), names ? `in the lobby: ${names}${more}` : "");
@@ -201,8 +218,15 @@ export class Pane {
     const text = typeof body?.text === "string" ? body.text : JSON.stringify(body);
     const bubble = this.#bubble("theirs", `${from}${inLobby ? ` in #${LOBBY}` : ""}`, text);
     const target = inLobby ? LOBBY : this.user;
-    if (typeof body?.at === "number") find(bubble, ".note").append(drawWay(body, target, this.node));
+    if (typeof body?.at === "number") this.#showWay(bubble, drawWay(body, target, this.node));
     say(`${from} to ${inLobby ? "the lobby" : this.user}: ${text}`);
+  }
+
+  /** @param {Element} bubble @param {Promise<Element>} way */
+  async #showWay(bubble, way) {
+    find(bubble, ".note").append(await way);
+    const list = this.#find(".messages");
+    if (bubble === list.lastElementChild) list.scrollTop = list.scrollHeight;
   }
 
   /** @param {string} whose @param {string} head @param {string} text */

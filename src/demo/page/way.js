@@ -2,7 +2,7 @@
 // whoever reads it. The sender writes its node, its clock and its ring into the message; the clocks
 // are one, because all is on one machine.
 
-import { cluster, ownerOf } from "./cluster.js";
+import { cluster, ownerOf, seenAgain } from "./cluster.js";
 import { duration, element, now, tint } from "./dom.js";
 
 /** A message that took longer was kept for its reader, or sent again by another way. */
@@ -17,25 +17,30 @@ export const startFrom = (node) => ({ at: now(), node, digest: cluster.ring.dige
 const through = (nodes) => nodes.filter((node, index) => node && node !== nodes[index - 1]);
 
 /**
- * How a message came here.
+ * How a message came here. Known when the ring was asked for after that: a message may come before the page
+ * hears of a change.
  * @param {any} body @param {string} target the user or the room it was sent to @param {string | undefined} here the reader's node
  */
-export function drawWay(body, target, here) {
+export async function drawWay(body, target, here) {
   const took = now() - body.at;
-  const owner = ownerOf(target);
-  const way = element("span", { class: "way" });
-  const changed = body.digest !== cluster.ring.digest;
-  if (changed || took > DIRECT_MS || !body.node || !owner) {
-    way.append(...chips(through([body.node])), " ⋯ ", ...chips(through([here])));
-    way.append(` · ${duration(took)}: ${changed ? "the ring has changed meanwhile" : "it was kept for its reader"}`);
-    return way;
-  }
-  const nodes = through([body.node, owner, here]);
-  const hops = nodes.length - 1;
-  way.append(...chips(nodes), ` · ${hops === 1 ? "1 hop" : `${hops} hops`} · ${duration(took)}`);
-  way.title = `${body.node} has the sender, ${owner} owns ${target}, ${here} has the reader`;
-  return way;
+  await seenAgain();
+  return element("span", { class: "way" }, ...describe(body, took, ownerOf(target), here));
 }
+
+/** @param {any} body @param {number} took @param {string | undefined} owner @param {string | undefined} here */
+function describe(body, took, owner, here) {
+  const nodes = through([body.node, owner, here]);
+  const changed = body.digest !== cluster.ring.digest || nodes.some((id) => !runs(id));
+  if (changed || took > DIRECT_MS || !body.node || !owner) {
+    const why = changed ? "the ring has changed meanwhile" : "it was kept for its reader";
+    return [...chips(through([body.node])), " ⋯ ", ...chips(through([here])), ` · ${duration(took)}: ${why}`];
+  }
+  const hops = nodes.length - 1;
+  return [...chips(nodes), ` · ${hops === 1 ? "1 hop" : `${hops} hops`} · ${duration(took)}`];
+}
+
+/** @param {string | undefined} id */
+const runs = (id) => cluster.nodes.some((node) => node.id === id && node.state !== "stopped");
 
 /** @param {(string | undefined)[]} nodes */
 export function chips(nodes) {
