@@ -79,7 +79,7 @@ export function createConnections(settings, host, session) {
     const link = new Link(withQuery(route.take(), { user }), route.tokenReason());
     start(link);
     if (route.isDirect) return openGiven(link);
-    // Where redirects are not followed, too: a script sees no other status.
+    // Also where redirects are not followed: of a handshake that is refused a script does not see the status.
     link.located = undefined;
     host.locate(link, locateUrl(link.url), link.reason);
   }

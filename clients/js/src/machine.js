@@ -16,9 +16,8 @@ import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
 /**
  * A request without a reply. `kind` and `room`: where its reply changes something. `rewinds`: the
  * program says from where a room is to go on, whatever it has been given. `repeatable`: it may be
- * sent again on another connection. `keys`: whose presence it asks for; `subscribe`: and subscribes to, or
- * does not any more.
- * `written`: where it was last written; `repeated`: not for the first time.
+ * sent again on another connection. `keys`: whose presence it asks for; `subscribe`: it subscribes
+ * to that, or ends it. `written`: where it was last written; `repeated`: and not for the first time.
  * @typedef {{
  *   id: string, text: string, bytes: number, repeatable: boolean, number: number, written?: Link, repeated?: boolean,
  *   kind: string, room?: string, rewinds?: boolean, keys?: string[], subscribe?: boolean,
@@ -110,6 +109,7 @@ export function createMachine(settings, host) {
       // A room that the program is not in any more it has left on the current connection.
       if (!late || !(positionOf(said) || (from !== undefined && !rooms.get(from)))) message(untyped(said));
     } else if (type === "receipt") {
+      // Of one that may be repeated the new connection says more than a failure on the old one.
       const request = late && requests.get(id);
       if (!request || !(request.room !== undefined || (request.repeatable && said.error))) receipt(said);
     } else if (type === "presence") presence(said);

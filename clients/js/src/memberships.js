@@ -17,7 +17,7 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
 /** What a list takes beside its items, in bytes, at most. */
 const LIST_BYTES = 128;
-/** Items of one list, until a node finds that too many. Nodes take 256 users unless told otherwise. */
+/** Items of one list, until a node finds them too many. Nodes take 256 users unless told otherwise. */
 const LIST_ITEMS = 100;
 
 /** @param {Host} host */
@@ -25,6 +25,7 @@ export function createMemberships(host) {
   const rooms = new Rooms();
   const watches = new Watches();
   const retry = createBackoff(RETRY_MIN_MS, RETRY_MIN_MS, RETRY_MAX_MS);
+  /** Items of one list. */
   let listItems = LIST_ITEMS;
   /** When what could not be had is asked for again. */
   let retryAt = Infinity;
@@ -84,6 +85,7 @@ export function createMemberships(host) {
         const position = positionOf(outcome);
         if (outcome.error || !position) {
           const error = refusal(outcome.error);
+          // Perhaps a shorter list is taken.
           const isHalved = error.code === "too_large" && keys.length > 1;
           if (isHalved) {
             listItems = Math.min(listItems, keys.length >> 1);
