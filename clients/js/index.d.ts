@@ -33,7 +33,7 @@ export interface Options {
   url: string | string[];
   /** Who the client is, on nodes that believe it, and where `/locate` is asked without a token. */
   user?: string;
-  /** Who the client is. A function is asked for each connection, and when the token expires. */
+  /** Who the client is. A function is asked for each connection, and when the token expires; it throws if it has none. */
   token?: string | ((why: { reason: TokenReason }) => string | Promise<string>);
   /** The class of sockets, where the platform has none (Node before 22): that of the package `ws`. */
   WebSocket?: new (url: string, protocols?: string[]) => any;
@@ -41,7 +41,7 @@ export interface Options {
   fetch?: typeof fetch;
   /** Where to go on; without, at the first message that is not acked. */
   resume?: Position;
-  /** `false`: be served where it connects, for nodes that stand behind one address. Default: true. */
+  /** `false`: be served where it connects, for nodes that stand behind one address. `/locate` is asked, for its status. Default: true. */
   followRedirects?: boolean;
   /** Ack messages that the program was given, at most one ack every 100 ms or 64 messages. Default: true. */
   autoAck?: boolean;
@@ -146,7 +146,7 @@ export interface EventMap {
   redirect: { to: string; reason: string };
   /** The token expires. With a function as `token` nothing needs to be done, else `auth`. */
   token_expiring: { inMs: number };
-  /** A node complains about something that it cannot name, or no fresh token could be had. */
+  /** A node complains about something that it cannot name, or refuses a subscription after a break, or no fresh token could be had. */
   error: RingpostError;
   /** A message of a type that this client does not know. */
   other: { type: string; [field: string]: unknown };
@@ -167,7 +167,7 @@ export interface Client extends AsyncIterable<Message> {
   roomPosition(room: string): Position | undefined;
   /** Calls a listener for each event of that name; returns a function that ends this. */
   on<Name extends keyof EventMap>(name: Name, listener: (detail: EventMap[Name]) => void): () => void;
-  /** The events of that name, from now on, until the client ends. */
+  /** The events of that name, from now on, until the client ends. Of other events than messages the newest 256 wait. */
   events<Name extends keyof EventMap>(name: Name): AsyncIterableIterator<EventMap[Name]>;
   /** The messages. So is the client itself: `for await (const message of client)`. */
   messages(): AsyncIterableIterator<Message>;
@@ -183,9 +183,9 @@ export interface Client extends AsyncIterable<Message> {
   subscribe(of: Users): Promise<Record<string, boolean>>;
   subscribe(of: { room: string }): Promise<RoomPage>;
   unsubscribe(of: Users | { room: string }): Promise<void>;
-  /** Gives a fresh token. Needed only where `token` is no function. */
+  /** Gives a fresh token. Needed only where `token` is no function. One that is refused (`not_allowed`) is not kept. */
   auth(token: string): Promise<unknown>;
-  /** Done with all messages up to this one. Needed only where `autoAck` is off. */
+  /** Done with all messages of the inbox up to this one; others are not acked. Needed only where `autoAck` is off. */
   ack(position: Position | Message): void;
   /** Ends the client: waits for receipts, acks what was handed over, and closes. */
   close(): Promise<void>;
@@ -194,7 +194,7 @@ export interface Client extends AsyncIterable<Message> {
 /**
  * A request that failed, or why there is no connection. `code` is one of the protocol's error codes
  * or one of the client's own: `queue_full`, `id_in_use`, `closed`, `broken`, `bad_url`,
- * `unauthorized`, `session_limit`, `disconnected`, `replaced`, `not_understood`.
+ * `unauthorized`, `no_token`, `unsupported`, `session_limit`, `disconnected`, `replaced`, `not_understood`.
  */
 export declare class RingpostError extends Error {
   constructor(code: string, message: string, more?: { retry?: boolean; definite?: boolean; closeCode?: number });
@@ -202,7 +202,7 @@ export declare class RingpostError extends Error {
   code: string;
   /** Whether the very same may succeed later. */
   retry: boolean;
-  /** Whether it is certain that nothing was delivered. */
+  /** Whether it is certain that nothing was delivered. Not of what failed on a later connection than its first. */
   definite: boolean;
   /** The close code, if a connection was closed. */
   closeCode?: number;

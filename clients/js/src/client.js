@@ -3,12 +3,10 @@
 import { RingpostError } from "./errors.js";
 import { Events } from "./events.js";
 import { settingsOf } from "./options.js";
+import { positionOf } from "./position.js";
 import { createShell } from "./shell.js";
 
 /** @typedef {import("../index.d.ts").Client} Api */
-
-/** Events of an iterator, other than messages, that wait for the program. */
-const NOTICES_MAX = 256;
 
 /**
  * A client of a cluster, which connects and stays connected until it is closed, or refused for good.
@@ -30,7 +28,7 @@ class Client {
   /** @param {import("../index.d.ts").Options} options */
   constructor(options) {
     this.#settings = settingsOf(options);
-    this.#events = new Events(NOTICES_MAX, (item) => this.#do((machine) => machine.taken(item)));
+    this.#events = new Events((item) => this.#do((machine) => machine.taken(item)));
     this.on("state", (state) => (this.#state = state));
     this.ready = /** @type {Promise<void>} */ (
       new Promise((resolve, reject) => {
@@ -87,7 +85,7 @@ class Client {
 
   /** @type {Api["send"]} */
   async send(to, body, { qos = 1, id, notify, echo } = {}) {
-    if (body === undefined) throw new RingpostError("bad_request", "a body is any JSON value, and undefined is none");
+    if (body === undefined) throw new RingpostError("bad_request", "a body is JSON");
     const repeatable = qos === 1 && to !== "everyone";
     const message = { type: "send", to, body, qos: +repeatable, notify, echo };
     return this.#do((machine) => machine.request(message, { id, repeatable }));
@@ -120,13 +118,22 @@ class Client {
 
   /** @type {Api["auth"]} */
   async auth(token) {
-    if (typeof this.#settings.token !== "function") this.#settings.token = token;
-    return this.#do((machine) => machine.request({ type: "auth", token }, { repeatable: false }));
+    const settings = this.#settings;
+    const before = settings.token;
+    if (typeof before !== "function") settings.token = token;
+    try {
+      return await this.#do((machine) => machine.auth(token));
+    } catch (error) {
+      // The next connection needs a good one.
+      if (/** @type {any} */ (error).code === "not_allowed" && settings.token === token) settings.token = before;
+      throw error;
+    }
   }
 
-  /** @type {Api["ack"]} */
-  ack({ epoch, offset }) {
-    if (epoch !== undefined && offset !== undefined) this.#do((machine) => machine.ack({ epoch, offset }));
+  /** Nothing is acked in rooms. @param {any} of */
+  ack({ stream = "inbox", ...of }) {
+    const position = positionOf(of);
+    if (position && stream === "inbox") this.#do((machine) => machine.ack(position));
   }
 
   close() {

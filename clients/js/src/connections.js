@@ -70,16 +70,23 @@ export function createConnections(settings, host, session) {
       return host.write(current, textOf({ type: "ping" }));
     }
     host.close(current, true);
-    lost(broken(current, "was not heard of any more"), true);
+    lost(broken(current, "was silent"), true);
   }
 
   /** Tries the next of the nodes that were given. */
   function tryNext() {
-    const { user, followRedirects } = settings;
-    const link = new Link(withQuery(route.take(), { user }));
+    const { user } = settings;
+    const link = new Link(withQuery(route.take(), { user }), route.tokenReason());
     start(link);
-    if (followRedirects && !route.isDirect()) host.locate(link, locateUrl(link.url), route.tokenReason());
-    else open(link, { redirect: followRedirects ? "frame" : "never" });
+    if (route.isDirect) return openGiven(link);
+    // Also where redirects are not followed: of a handshake that is refused a script does not see the status.
+    link.located = undefined;
+    host.locate(link, locateUrl(link.url), link.reason);
+  }
+
+  /** @param {Link} link */
+  function openGiven(link) {
+    open(link, { redirect: settings.followRedirects ? "frame" : "never" });
   }
 
   /** @param {Link} link */
@@ -99,7 +106,7 @@ export function createConnections(settings, host, session) {
     const url = resolve(to, link.url);
     if (!url || ++link.redirects > REDIRECTS_MAX) {
       const where = String(to).split("?")[0];
-      return failed(broken(link, `redirected to ${where}, which cannot be followed`), false);
+      return failed(broken(link, `redirected to ${where}`), false);
     }
     link.url = url;
     if (reason) {
@@ -129,7 +136,7 @@ export function createConnections(settings, host, session) {
       link.located = false;
       follow(link, said.url, said.reason);
     } else {
-      failed(broken(link, "did not begin with a welcome"), false);
+      failed(broken(link, "did not welcome"), false);
     }
   }
 
@@ -156,7 +163,7 @@ export function createConnections(settings, host, session) {
     trial = undefined;
     if (route.failed(error, definite) && !current) return session.end(error);
     // Who is not there may not be missed yet: without `/locate` any node serves who cannot go there.
-    route.setDirect(isLocated);
+    route.isDirect = isLocated;
     retryAt = host.now() + (isLocated && error.code === "broken" ? 0 : route.onward());
     if (!current) tellWhy(error);
   }
@@ -170,7 +177,7 @@ export function createConnections(settings, host, session) {
     if (!reconnect) return session.end(error);
     if (host.now() - link.since >= STABLE_MS) route.backoff.reset();
     if (!trial && link.moving) move(link);
-    else if (!trial && retryAt === Infinity) retryAt = host.now() + (wait ?? route.wait());
+    else if (!trial) retryAt = Math.min(retryAt, host.now() + (wait ?? route.wait()));
     tellWhy(error);
   }
 
@@ -184,7 +191,7 @@ export function createConnections(settings, host, session) {
     if (!link) return;
     leaving = undefined;
     host.close(link);
-    session.lost(link, broken(link, "was left for another node"));
+    session.lost(link, broken(link, "was left"));
   }
 
   return {
@@ -205,8 +212,10 @@ export function createConnections(settings, host, session) {
       beat();
       if (trial) {
         if (trial.by > host.now()) return;
+        // A `/locate` that hangs leads to nobody.
+        trial.located ??= true;
         host.close(trial, true);
-        failed(broken(trial, "did not answer in time"), false);
+        failed(broken(trial, "fell silent"), false);
       } else if (current?.moving && current.moving.at <= host.now()) {
         move(current);
       }
@@ -224,15 +233,15 @@ export function createConnections(settings, host, session) {
     renew() {
       if (!current || trial) return;
       host.close(current);
-      lost(broken(current, "had more than there was room for"), true, 0);
+      lost(broken(current, "was too fast"), true, 0);
     },
 
     /** `/locate` has answered, or could not be had. @param {Link} link @param {string} [url] */
     located(link, url) {
       if (link !== trial) return;
-      link.located = url !== undefined;
-      if (url === undefined) open(link, { redirect: "frame" });
-      else follow(link, url);
+      link.located = url !== undefined && settings.followRedirects;
+      if (link.located) follow(link, /** @type {string} */ (url));
+      else openGiven(link);
     },
 
     /** A connection was not made. @param {Link} link @param {RingpostError} error @param {boolean} definite */
@@ -253,7 +262,7 @@ export function createConnections(settings, host, session) {
       } else if (said) {
         session.said(said, late);
       } else {
-        host.tell("error", new RingpostError("not_understood", `${link.host} is not understood`));
+        host.tell("error", new RingpostError("not_understood", `${link.host}: not understood`));
       }
     },
 

@@ -1,7 +1,7 @@
 // What can go wrong: with a connection, and with a single request.
 
 /** Why a client did not come back, by close code. */
-const CLOSE_NAMES = /** @type {Record<number, string>} */ ({
+export const CLOSE_NAMES = /** @type {Record<number, string>} */ ({
   4500: "bad_request",
   4501: "unauthorized",
   4503: "not_allowed",
@@ -17,6 +17,7 @@ const CLOSE_NAMES = /** @type {Record<number, string>} */ ({
  * @implements {Api}
  */
 export class RingpostError extends Error {
+  name = "RingpostError";
   retry = false;
   definite = true;
   /** @type {number | undefined} */
@@ -29,14 +30,13 @@ export class RingpostError extends Error {
    */
   constructor(code, message, more) {
     super(message);
-    this.name = "RingpostError";
     this.code = code;
     Object.assign(this, more);
   }
 }
 
 /** What a node says in an `error`, or in a receipt that failed. @param {any} said */
-export const refusal = ({ code = "unknown", message = "it is not said why", retry = false } = {}) =>
+export const refusal = ({ code = "unknown", message = "no reason given", retry = false } = {}) =>
   new RingpostError(code, message, { retry, definite: code !== "unknown" });
 
 /** A connection that was closed, or broke (1006). @param {{host: string}} link @param {number} closeCode @param {string} reason */
@@ -54,7 +54,7 @@ export const broken = ({ host }, what) => new RingpostError("broken", `${host} $
  * The outcome of a request whose connection is gone: it may have been delivered.
  * @param {RingpostError} cause
  */
-export const outcomeUnknown = ({ message }) => refusal({ message: `delivered or not: ${message}`, retry: true });
+export const outcomeUnknown = ({ message }) => refusal({ message: `perhaps delivered: ${message}`, retry: true });
 
 /**
  * Whether a close code means that the client comes back.

@@ -4,12 +4,14 @@
 /** @typedef {import("./inbox.js").Item} Item */
 /** @typedef {(detail: any) => void} Listener */
 
+/** Events of an iterator, other than messages, that wait for the program. */
+const NOTICES_MAX = 256;
+
 /**
  * Listeners are called at once. An iterator has a queue of its own: of messages all, which the
- * machine bounds; of other events so many, and then the newest are dropped.
+ * machine bounds; of other events so many, and then the oldest are dropped.
  */
 export class Events {
-  #noticesMax;
   #taken;
   /** @type {Map<string, Set<Listener>>} */
   #listeners = new Map();
@@ -20,9 +22,8 @@ export class Events {
   /** @type {{error?: RingpostError} | undefined} */
   #end;
 
-  /** @param {number} noticesMax @param {(item: Item) => void} taken the program has a message */
-  constructor(noticesMax, taken) {
-    this.#noticesMax = noticesMax;
+  /** @param {(item: Item) => void} taken the program has a message */
+  constructor(taken) {
     this.#taken = taken;
   }
 
@@ -30,7 +31,7 @@ export class Events {
   on(name, listener) {
     const own = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, own.add(listener));
-    this.#drainSoon();
+    queueMicrotask(() => this.#drain());
     return () => void own.delete(listener);
   }
 
@@ -52,12 +53,11 @@ export class Events {
     this.#drain();
   }
 
-  /** @param {string} name @param {any} detail */
+  /** Nothing comes behind the end. @param {string} name @param {any} detail */
   tell(name, detail) {
+    if (this.#end) return;
     for (const listener of this.#listeners.get(name) ?? []) call(listener, detail);
-    for (const queue of this.#queues) {
-      if (queue.name === name && queue.size < this.#noticesMax) queue.push({ detail });
-    }
+    for (const queue of this.#queues) if (queue.name === name) queue.push({ detail });
   }
 
   /** @param {Item} item */
@@ -70,10 +70,6 @@ export class Events {
   end(error) {
     this.#end = { error };
     for (const queue of this.#queues) queue.end(error);
-  }
-
-  #drainSoon() {
-    if (this.#backlog.length) queueMicrotask(() => this.#drain());
   }
 
   #drain() {
@@ -130,55 +126,50 @@ class Queue {
     this.#taken = taken;
   }
 
-  get size() {
-    return this.#entries.length;
-  }
-
   /** @param {Entry} entry */
   push(entry) {
-    const waiting = this.#waiting.shift();
-    if (waiting) waiting.resolve({ value: this.#take(entry), done: false });
-    else this.#entries.push(entry);
+    if (this.#entries.push(entry) > NOTICES_MAX && !entry.shared) this.#entries.shift();
+    this.#settle();
   }
 
   /** @param {RingpostError} [error] */
   end(error) {
     this.#end ??= { error };
-    for (const { resolve, reject } of this.#waiting.splice(0)) {
-      if (error) reject(error);
-      else resolve({ value: undefined, done: true });
-    }
+    this.#settle();
   }
 
   /** @returns {Promise<IteratorResult<any>>} */
   next() {
     return new Promise((resolve, reject) => {
-      for (let entry = this.#entries.shift(); entry; entry = this.#entries.shift()) {
-        const value = this.#take(entry);
-        if (!entry.shared?.item.dropped) return resolve({ value, done: false });
-      }
       this.#waiting.push({ resolve, reject });
-      if (this.#end) this.end(this.#end.error);
+      this.#settle();
     });
   }
 
   /** The program takes no more. @returns {Promise<IteratorResult<any>>} */
   async return() {
     this.#stop(this.#entries.splice(0).flatMap(({ shared }) => shared ?? []));
-    this.end();
-    return { value: undefined, done: true };
+    this.#end = {};
+    return this.next();
   }
 
   [Symbol.asyncIterator]() {
     return this;
   }
 
-  /** @param {Entry} entry */
-  #take({ detail, shared }) {
-    if (shared) {
-      shared.hasRead = true;
-      if (--shared.left === 0) this.#taken(shared.item);
+  /** Gives what is there to who waits for it. */
+  #settle() {
+    while (this.#waiting.length && (this.#entries.length || this.#end)) {
+      const { detail, shared } = this.#entries.shift() ?? {};
+      if (shared?.item.dropped) continue;
+      const [{ resolve, reject }] = this.#waiting.splice(0, 1);
+      if (shared) {
+        shared.hasRead = true;
+        if (--shared.left === 0) this.#taken(shared.item);
+      }
+      if (detail !== undefined) resolve({ value: detail, done: false });
+      else if (this.#end?.error) reject(this.#end.error);
+      else resolve({ value: undefined, done: true });
     }
-    return detail;
   }
 }

@@ -2,7 +2,7 @@
 // and when to ack: cumulative, and not for every message.
 
 import { further, positionOf } from "./position.js";
-import { Seen } from "./seen.js";
+import { createSeen } from "./seen.js";
 
 /** @typedef {import("../index.d.ts").Position} Position */
 /** @typedef {import("../index.d.ts").Message} Message */
@@ -39,8 +39,8 @@ export class Inbox {
 
   /** @param {import("./options.js").Settings} settings @param {() => number} now */
   constructor({ seenMax, resume, autoAck }, now) {
-    this.#seen = new Seen(seenMax);
-    this.#seenElsewhere = new Seen(seenMax);
+    this.#seen = createSeen(seenMax);
+    this.#seenElsewhere = createSeen(seenMax);
     this.#isAutomatic = autoAck;
     this.#now = now;
     this.arrived = this.handed = resume;
@@ -62,7 +62,7 @@ export class Inbox {
 
   /** A message of the inbox; nothing if it had been seen. Its position counts in any case. @param {Message} message */
   message(message) {
-    const item = this.#seen.insert(message.from, message.id) ? this.add(message) : undefined;
+    const item = this.#seen(message.from, message.id) ? this.add(message) : undefined;
     const position = positionOf(message);
     if (position) this.adopt(position, true);
     return item;
@@ -70,7 +70,7 @@ export class Inbox {
 
   /** A message of a stream whose positions are not kept; nothing if it had been seen. @param {Message} message */
   other(message) {
-    return this.#seenElsewhere.insert(message.stream, message.from, message.id) ? this.add(message) : undefined;
+    return this.#seenElsewhere(message.stream, message.from, message.id) ? this.add(message) : undefined;
   }
 
   /** A message that is new. @param {Message} message */

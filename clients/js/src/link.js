@@ -7,7 +7,7 @@ export class Link {
   url;
   /** Redirects behind it, the answer of `/locate` among them. */
   redirects = 0;
-  /** `/locate` led there, and nobody else since. */
+  /** `/locate` led there, and nobody else since. Nothing: it has not answered yet. @type {boolean | undefined} */
   located = false;
   /** Until it is welcomed: when that must have happened. Once it is left: when it is closed. */
   by = 0;
@@ -35,9 +35,10 @@ export class Link {
   /** @type {string | undefined} */
   token;
 
-  /** @param {string} url */
-  constructor(url) {
+  /** @param {string} url @param {"connect" | "refused"} [reason] why a token is needed */
+  constructor(url, reason = "connect") {
     this.url = url;
+    this.reason = reason;
   }
 
   /** The node's name in sentences: never the query, which may be secret. */

@@ -16,11 +16,11 @@ import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
 /**
  * A request without a reply. `kind` and `room`: where its reply changes something. `rewinds`: the
  * program says from where a room is to go on, whatever it has been given. `repeatable`: it may be
- * sent again on another connection. `watched`, `unwatched`: what it subscribes to, or ends.
- * `written`: where it was last written.
+ * sent again on another connection. `keys`: whose presence it asks for; `subscribe`: it subscribes
+ * to that, or ends it. `written`: where it was last written; `repeated`: and not for the first time.
  * @typedef {{
- *   id: string, text: string, bytes: number, repeatable: boolean, number: number, written?: Link,
- *   kind: string, room?: string, rewinds?: boolean, watched?: string[], unwatched?: string[],
+ *   id: string, text: string, bytes: number, repeatable: boolean, number: number, written?: Link, repeated?: boolean,
+ *   kind: string, room?: string, rewinds?: boolean, keys?: string[], subscribe?: boolean,
  *   resolve: (reply?: any) => void, reject: (error: RingpostError) => void,
  * }} Request
  */
@@ -44,7 +44,7 @@ import { byteLength, newId, roomOf, take, textOf, untyped } from "./wire.js";
  *   random: () => number,
  * }} Host
  */
-/** @typedef {Partial<Pick<Request, "id" | "repeatable" | "room" | "rewinds" | "watched" | "unwatched">>} RequestOptions */
+/** @typedef {Partial<Pick<Request, "id" | "repeatable" | "room" | "rewinds" | "keys" | "subscribe">>} RequestOptions */
 /** @typedef {ReturnType<typeof createMachine>} Machine */
 
 const ID_BYTES_MAX = 64;
@@ -79,6 +79,8 @@ export function createMachine(settings, host) {
   });
   const { current } = connections;
 
+  const unanswered = () => [...requests.values()];
+
   /** There is a new current connection. @param {any} welcome */
   function welcomed({ node, recovered, ...welcome }) {
     welcomes += 1;
@@ -90,7 +92,7 @@ export function createMachine(settings, host) {
     if (recovered === false) host.tell("gap", { stream: "inbox" });
     askAgain();
     // All but those that may be sent only once and were.
-    [...requests.values()].filter(({ repeatable, written }) => repeatable || !written).forEach(write);
+    unanswered().filter(({ repeatable, written }) => repeatable || !written).forEach(write);
     inbox.repeatAck();
     ackDue();
   }
@@ -101,21 +103,23 @@ export function createMachine(settings, host) {
    * @param {any} said @param {boolean} late
    */
   function said(said, late) {
-    const { type, id, room, user } = said;
+    const { type, id, room } = said;
     if (type === "message") {
       const from = roomOf(said);
       // A room that the program is not in any more it has left on the current connection.
       if (!late || !(positionOf(said) || (from !== undefined && !rooms.get(from)))) message(untyped(said));
     } else if (type === "receipt") {
-      if (!late || requests.get(id)?.room === undefined) receipt(said);
+      // Of one that may be repeated the new connection says more than a failure on the old one.
+      const request = late && requests.get(id);
+      if (!request || !(request.room !== undefined || (request.repeatable && said.error))) receipt(said);
     } else if (type === "presence") presence(said);
-    else if (type === "delivered") host.tell(type, { id, user });
+    else if (type === "delivered") host.tell(type, untyped(said));
     else if (type === "joined" || type === "left") {
       const known = rooms.get(room);
-      if (known && !(late && known.stage === "in")) host.tell(type, { room, user });
+      if (known && !(late && known.stage === "in")) host.tell(type, untyped(said));
     } else if (late || type === "welcome" || type === "pong") return;
     else if (type === "presence_change") {
-      watches.learn(keyOf(said), room === undefined ? said.online : said.count);
+      watches.learn(keyOf(said), said.online ?? said.count);
       host.tell(type, untyped(said));
     } else if (type === "token_expiring") {
       host.tell(type, { inMs: said.in_ms });
@@ -135,12 +139,12 @@ export function createMachine(settings, host) {
 
   /** What was written to this connection, and can be answered nowhere else. @param {Link} link */
   function onlyOn(link) {
-    return [...requests.values()].filter(({ repeatable, written }) => !repeatable && written === link);
+    return unanswered().filter(({ repeatable, written }) => !repeatable && written === link);
   }
 
   /** Whether a request after that one is to leave this room. @param {number} after @param {string} left */
   function leavesAfter(after, left) {
-    return [...requests.values()].some(({ number, kind, room }) => number > after && kind === "leave" && room === left);
+    return unanswered().some(({ number, kind, room }) => number > after && kind === "leave" && room === left);
   }
 
   /** The end: the last ack, all connections closed, all requests settled. @param {RingpostError} [error] */
@@ -150,7 +154,7 @@ export function createMachine(settings, host) {
     why = error ?? why;
     ack();
     connections.shutDown();
-    for (const { written, reject } of requests.values()) reject(written ? outcomeUnknown(why) : why);
+    for (const { written, reject } of unanswered()) reject(written ? outcomeUnknown(why) : why);
     requests.clear();
     host.tell("state", { state: "closed", error });
     host.tell("closed", { error });
@@ -183,10 +187,12 @@ export function createMachine(settings, host) {
     const request = take(requests, id);
     // One that is not known, or has had its reply, is none of ours.
     if (!request) return;
-    const { kind, room = "", rewinds, number, resolve, reject } = request;
+    const { kind, room = "", rewinds, number, repeated, resolve, reject } = request;
     const position = positionOf(said);
     if (status === "failed" || error || (kind === "join" && !position)) {
       const failure = refusal(error);
+      // An earlier try may have been accepted, and its receipt lost.
+      failure.definite &&= !repeated;
       if (kind === "join") memberships.fellOut(room, failure);
       return reject(failure);
     }
@@ -201,22 +207,29 @@ export function createMachine(settings, host) {
   /** @param {any} said */
   function presence(said) {
     const request = take(requests, said.id);
-    memberships.presence(said, request?.watched);
+    memberships.presence(said, request?.subscribe ? request.keys : undefined);
     // Perhaps an answer to an earlier request was under way when this one was made.
-    for (const key of request?.unwatched ?? []) watches.delete(key);
+    unwatch(request ?? {});
     const { id, ...page } = untyped(said);
     request?.resolve(page.online ?? page);
+  }
+
+  /** @param {{keys?: string[], subscribe?: boolean}} request */
+  function unwatch({ keys, subscribe }) {
+    if (subscribe === false) keys?.forEach((key) => watches.delete(key));
   }
 
   /** Writes a request to the current connection, if there is one. @param {Request} request */
   function write(request) {
     const link = current();
     if (!link) return;
-    const { id, text, bytes, reject } = request;
+    const { id, text, bytes, written, reject } = request;
     if (bytes > link.bytesMax) {
       requests.delete(id);
-      return reject(new RingpostError("too_large", `it has ${bytes} bytes, and the node takes ${link.bytesMax}`));
+      const message = `${bytes} bytes of at most ${link.bytesMax}`;
+      return reject(new RingpostError("too_large", message, { definite: !written }));
     }
+    request.repeated = !!written;
     request.written = link;
     host.write(link, text);
   }
@@ -239,8 +252,12 @@ export function createMachine(settings, host) {
     if (inbox.ackAt <= host.now()) ack();
   }
 
-  function closeIfDone() {
-    if (phase === "closing" && requests.size === 0) end();
+  /** Nothing is waited for any more, and the program wants none. */
+  const isDone = () => phase === "closing" && !requests.size;
+
+  /** What was passed over is asked for again. */
+  function renewIfRoom() {
+    if (isFull && inbox.size * 2 <= bufferMax) connections.renew();
   }
 
   return {
@@ -255,6 +272,7 @@ export function createMachine(settings, host) {
     /** When `tick` has something to do. */
     deadline() {
       if (phase === "ended") return Infinity;
+      if (isDone()) return host.now();
       const again = phase === "running" ? memberships.retryAt() : Infinity;
       const connected = current() ? Math.min(inbox.ackAt, again) : Infinity;
       return Math.min(connected, closeBy, connections.deadline());
@@ -264,10 +282,12 @@ export function createMachine(settings, host) {
     tick() {
       if (phase === "ended") return;
       if (closeBy <= host.now()) return end();
+      // Perhaps there was room while a move was tried.
+      renewIfRoom();
       connections.tick();
       if (memberships.retryAt() <= host.now()) askAgain();
       ackDue();
-      closeIfDone();
+      if (isDone()) end();
     },
 
     /**
@@ -281,9 +301,9 @@ export function createMachine(settings, host) {
       const { size } = requests;
       if (phase !== "running") throw why;
       if (!id || byteLength(id) > ID_BYTES_MAX) throw new RingpostError("bad_request", "an id has 1 to 64 bytes");
-      if (requests.has(id)) throw new RingpostError("id_in_use", "this id still waits for its receipt");
+      if (requests.has(id)) throw new RingpostError("id_in_use", "this id waits for its receipt");
       if (size >= outstandingMax) {
-        throw new RingpostError("queue_full", `${size} requests have no reply yet`, { retry: true });
+        throw new RingpostError("queue_full", `${size} requests wait for a reply`, { retry: true });
       }
       const text = textOf({ type, id, ...fields });
       return new Promise((resolve, reject) => {
@@ -292,6 +312,11 @@ export function createMachine(settings, host) {
         requests.set(id, request);
         write(request);
       });
+    },
+
+    /** A fresh token. @param {string} token */
+    auth(token) {
+      return this.request({ type: "auth", token }, { repeatable: false });
     },
 
     /** Joins a room, or goes on in it. @param {string} room @param {Position} [since] */
@@ -315,10 +340,8 @@ export function createMachine(settings, host) {
      */
     presence({ users, room, after }, subscribe) {
       const keys = room === undefined ? users?.map((user) => keyOf({ user })) : [keyOf({ room })];
-      const [watched, unwatched] = [subscribe && keys, subscribe === false && keys];
-      const message = { type: "presence", users, room, after, subscribe };
-      const reply = this.request(message, { watched: watched || undefined, unwatched: unwatched || undefined });
-      for (const key of unwatched || []) watches.delete(key);
+      const reply = this.request({ type: "presence", users, room, after, subscribe }, { keys, subscribe });
+      unwatch({ keys, subscribe });
       return reply;
     },
 
@@ -332,7 +355,7 @@ export function createMachine(settings, host) {
       const room = rooms.get(roomOf(item.message) ?? "");
       const position = positionOf(item.message);
       if (room && position) rooms.hand(room, position);
-      if (isFull && inbox.size <= bufferMax / 2) connections.renew();
+      renewIfRoom();
     },
 
     /** Ends the client once all requests have their replies, or the time for that is over. */

@@ -26,10 +26,10 @@ export function settingsOf(options) {
   const urls = [url].flat();
   const nodes = (urls.length ? urls : [""]).map(nodeUrl);
   if (user === undefined && token === undefined) {
-    throw new RingpostError("unauthorized", "a client needs a user or a token");
+    throw new RingpostError("unauthorized", "no user or token");
   }
   if (!(options.WebSocket ?? globalThis.WebSocket)) {
-    throw new RingpostError("unsupported", "there is no WebSocket here: give one as an option (npm install ws)");
+    throw new RingpostError("unsupported", "no WebSocket: give one as an option");
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   /** @type {typeof options & typeof DEFAULTS} */

@@ -1,13 +1,13 @@
 // The rooms that the program is in, and how far it has come in each.
 
 import { further } from "./position.js";
-import { Seen } from "./seen.js";
+import { createSeen } from "./seen.js";
 import { Standing } from "./standing.js";
 
 /** @typedef {import("../index.d.ts").Position} Position */
 /**
  * `waiting`: messages with a position that wait for the program.
- * @typedef {import("./standing.js").Stage & {seen: Seen, arrived: Position, handed: Position, waiting: number}} Room
+ * @typedef {import("./standing.js").Stage & {seen: ReturnType<typeof createSeen>, arrived: Position, handed: Position, waiting: number}} Room
  */
 
 /**
@@ -21,7 +21,7 @@ export class Rooms extends Standing {
    */
   join(name, position, seenMax, rewinds) {
     const before = rewinds ? undefined : this.get(name);
-    const room = before ?? { seen: new Seen(seenMax), arrived: position, handed: position, waiting: 0, stage: "in" };
+    const room = before ?? { seen: createSeen(seenMax), arrived: position, handed: position, waiting: 0, stage: "in" };
     room.stage = "in";
     this.set(name, room);
     reach(room, position);
@@ -32,7 +32,7 @@ export class Rooms extends Standing {
    * @param {Room} room @param {{from: string, id: string}} message @param {Position} [position]
    */
   message(room, { from, id }, position) {
-    const isNew = room.seen.insert(from, id);
+    const isNew = room.seen(from, id);
     if (position) {
       room.waiting += +isNew;
       room.came = true;

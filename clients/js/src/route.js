@@ -1,10 +1,10 @@
 // The nodes that were given, how far they have been tried, and when to try again.
 
-import { Backoff } from "./backoff.js";
+import { createBackoff } from "./backoff.js";
 
 /** @param {import("./options.js").Settings} settings @param {() => number} random */
 export function createRoute({ nodes, token, backoffMinMs, backoffFirstMs, backoffMaxMs }, random) {
-  const backoff = new Backoff(backoffMinMs, backoffFirstMs, backoffMaxMs);
+  const backoff = createBackoff(backoffMinMs, backoffFirstMs, backoffMaxMs);
   let next = 0;
   /** Tries in this round, of one for each node. */
   let tried = 0;
@@ -12,7 +12,6 @@ export function createRoute({ nodes, token, backoffMinMs, backoffFirstMs, backof
   let definites = 0;
   /** Refusals in a row of tokens, each of which was a new one. */
   let unauthorized = 0;
-  let isDirect = false;
 
   const newRound = () => void (tried = 0);
 
@@ -28,9 +27,7 @@ export function createRoute({ nodes, token, backoffMinMs, backoffFirstMs, backof
     wait,
 
     /** Whether the next try does not ask `/locate`, whose last answer led to nobody. */
-    isDirect: () => isDirect,
-    /** @param {boolean} is */
-    setDirect: (is) => void (isDirect = is),
+    isDirect: false,
 
     /** Why a token is needed. @returns {"connect" | "refused"} */
     tokenReason: () => (unauthorized ? "refused" : "connect"),
@@ -44,7 +41,7 @@ export function createRoute({ nodes, token, backoffMinMs, backoffFirstMs, backof
     /** There is a connection. */
     welcomed() {
       tried = definites = unauthorized = 0;
-      isDirect = false;
+      this.isDirect = false;
     },
 
     /**

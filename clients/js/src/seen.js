@@ -1,30 +1,15 @@
 // The names of messages that were seen, the newest so many of them.
 
-/** A bounded set; the oldest name gives way. */
-export class Seen {
+/** A bounded set; the oldest name gives way. It takes a name in, and says whether it is new. @param {number} max */
+export function createSeen(max) {
   /** @type {Set<string>} */
-  #names = new Set();
-  #max;
-
-  /** @param {number} max */
-  constructor(max) {
-    this.#max = max;
-  }
-
-  /**
-   * Takes a name in; `false` if it was there.
-   * @param {...string} parts
-   */
-  insert(...parts) {
+  const names = new Set();
+  return (/** @type {string[]} */ ...parts) => {
     const name = JSON.stringify(parts);
-    if (this.#names.has(name)) return false;
-    this.#names.add(name);
-    if (this.#names.size > this.#max) {
-      for (const oldest of this.#names) {
-        this.#names.delete(oldest);
-        break;
-      }
-    }
+    if (names.has(name)) return false;
+    names.add(name);
+    const [oldest] = names;
+    if (names.size > max) names.delete(oldest);
     return true;
-  }
+  };
 }

@@ -1,9 +1,10 @@
 // The machine's hands: sockets, `/locate`, the token, and one timer.
 
-import { RingpostError } from "./errors.js";
+import { CLOSE_NAMES, RingpostError } from "./errors.js";
 import { createMachine } from "./machine.js";
 
 /** @typedef {import("./link.js").Link} Link */
+/** @typedef {import("./events.js").Events} Events */
 /** @typedef {import("./options.js").Settings} Settings */
 /** @typedef {import("../index.d.ts").TokenReason} TokenReason */
 const now = () => performance.now();
@@ -11,12 +12,9 @@ const now = () => performance.now();
 /** No timer of a browser waits longer. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** Statuses of `/locate` that will not change by themselves. */
-const REFUSALS = /** @type {Record<number, string>} */ ({ 400: "bad_request", 401: "unauthorized", 403: "not_allowed" });
-
 /** @typedef {ReturnType<typeof createShell>} Shell */
 
-/** @param {import("./options.js").Settings} settings @param {import("./events.js").Events} events */
+/** @param {import("./options.js").Settings} settings @param {Events} events */
 export function createShell(settings, events) {
   /** What the program is to hear, once the machine is done. @type {(() => void)[]} */
   const news = [];
@@ -29,12 +27,12 @@ export function createShell(settings, events) {
     open,
     close,
     renewToken,
-    tell,
+    tell: soon("tell"),
     write: ({ socket }, text) => socket.send(text),
-    message: (item) => void news.push(() => events.message(item)),
+    message: soon("message"),
     end(error) {
       globalThis.removeEventListener?.("online", wake);
-      news.push(() => events.end(error));
+      soon("end")(error);
     },
     now,
     random: Math.random,
@@ -71,23 +69,23 @@ export function createShell(settings, events) {
     clearTimeout(timer);
     if (deadline === Infinity) return;
     const wait = Math.ceil(deadline - now());
-    timer = setTimeout(flush, Math.min(Math.max(wait, 0), TIMER_MAX_MS));
+    timer = setTimeout(flush, Math.min(wait, TIMER_MAX_MS));
   }
 
   function wake() {
     run(connections.wake);
   }
 
-  /** @param {string} name @param {any} detail */
-  function tell(name, detail) {
-    news.push(() => events.tell(name, detail));
+  /** @template {"message" | "tell" | "end"} T @param {T} what @returns {(...of: Parameters<Events[T]>) => void} */
+  function soon(what) {
+    return (...of) => void news.push(() => /** @type {any} */ (events)[what](...of));
   }
 
   /** @param {Link} link @param {boolean} [atOnce] */
   function close({ abort, socket }, atOnce) {
     abort.abort();
     if (!socket) return;
-    socket.onmessage = socket.onclose = null;
+    socket.onmessage = socket.onclose = socket.onerror = () => {};
     // The package `ws` waits for a peer that is gone, unless it is told not to.
     if (atOnce && socket.terminate) socket.terminate();
     else socket.close(1000);
@@ -100,10 +98,11 @@ export function createShell(settings, events) {
     let to;
     try {
       link.token = await token(reason);
-      const headers = link.token === undefined ? undefined : { authorization: `Bearer ${link.token}` };
+      const headers = link.token ? { authorization: `Bearer ${link.token}` } : undefined;
       const answer = await fetch(url, { headers, signal: link.abort.signal, cache: "no-store", credentials: "omit" });
       const text = await answer.text();
-      const code = REFUSALS[answer.status];
+      // 400, 401 and 403 mean what 4500, 4501 and 4503 do, and do not change by themselves.
+      const code = CLOSE_NAMES[answer.status + 4100];
       if (code) throw new RingpostError(code, `${link.host} answered ${answer.status}: ${text.slice(0, 200).trim()}`);
       if (answer.ok) to = JSON.parse(text).url;
     } catch (error) {
@@ -119,8 +118,8 @@ export function createShell(settings, events) {
     try {
       // Where a node sends the client, the ticket in the URL counts.
       if (given) {
-        const bearer = link.token ?? (await token("connect"));
-        if (bearer !== undefined) protocols.push(`ringpost.bearer.${bearer}`);
+        const bearer = link.token ?? (await token(link.reason));
+        if (bearer) protocols.push(`ringpost.bearer.${bearer}`);
         if (link.abort.signal.aborted) return;
       }
       const { WebSocket = globalThis.WebSocket } = settings;
@@ -128,8 +127,8 @@ export function createShell(settings, events) {
       socket.onmessage = (/** @type {MessageEvent} */ { data }) => run(() => connections.text(link, data));
       socket.onclose = (/** @type {CloseEvent} */ { code, reason }) =>
         run(() => connections.closed(link, code, reason));
-      // A close comes behind it, and says no less.
-      socket.onerror = () => {};
+      // Where nobody answers the sockets of Node 22 say no more. Others close, too, which counts once.
+      socket.onerror = () => link.since || socket.onclose({ code: 1006, reason: "" });
     } catch (error) {
       refused(link, asError(error), false);
     }
@@ -139,16 +138,23 @@ export function createShell(settings, events) {
     if (typeof settings.token !== "function") return;
     try {
       const fresh = await token("expiring");
-      await run(() => machine.request({ type: "auth", token: fresh }, { repeatable: false }));
+      await run(() => machine.auth(/** @type {string} */ (fresh)));
     } catch (error) {
-      run(() => tell("error", asError(error)));
+      const why = asError(error);
+      // The next connection, if there is one, asks for a token anyway.
+      if (!(why.code === "unknown" || why.code === "closed")) run(() => soon("tell")("error", why));
     }
   }
 
   /** @param {TokenReason} reason */
   async function token(reason) {
+    const source = settings.token;
+    if (source === undefined) return;
     try {
-      return typeof settings.token === "function" ? await settings.token({ reason }) : settings.token;
+      const given = typeof source === "function" ? await source({ reason }) : source;
+      // Else platforms complain, and repeat it.
+      if (!/^[\w.~+/=-]+$/.test(given ?? "")) throw asError("that is no token", "no_token");
+      return given;
     } catch (error) {
       throw asError(error, "no_token");
     }

@@ -18,7 +18,7 @@ export function nodeUrl(text) {
   } catch {
     // Said below.
   }
-  throw new RingpostError("bad_url", `${text}: it must be ws://host:port, wss://host or host:port`);
+  throw new RingpostError("bad_url", `${text}: not ws://host:port or wss://host`);
 }
 
 /**
@@ -48,7 +48,7 @@ export const locateUrl = (url) => url.replace(/^ws/, "http").replace(/\/ws(?=\?|
  */
 export function resolve(to, from) {
   try {
-    if (!/^([a-z]+:)?\//.test(to)) return undefined;
+    if (!/^([a-z][a-z\d+.-]*:)?\//i.test(to)) return undefined;
     const url = new URL(to, from);
     url.protocol = url.protocol.replace("http", "ws");
     const secure = url.protocol === "wss:";

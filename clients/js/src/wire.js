@@ -23,7 +23,7 @@ export function textOf(message) {
   try {
     return JSON.stringify(message);
   } catch (error) {
-    throw new RingpostError("bad_request", `the body cannot be written as JSON: ${error}`);
+    throw new RingpostError("bad_request", `no JSON: ${error}`);
   }
 }
 

@@ -44,6 +44,26 @@ describe("in a browser", { skip: withoutBrowser }, () => {
     assert.deepEqual((await page.heard("frame")).redirects, ["not_owner"]);
   });
 
+  it("a page that is loaded again goes on at the position that it kept", async () => {
+    const user = await cluster.userOf(cluster.nodes[1], "resumes");
+    const options = { url: cluster.nodes[0].url, user, autoAck: false };
+    await page.connect("before", options);
+    for (const number of numbers(3)) await sender.send({ user }, number);
+    await until("all arrive", async () => (await page.heard("before")).bodies.length === 3);
+    const { epoch, offset } = await page.run("clients.before.client.position");
+    await page.run("clients.before.client.close()");
+    await sender.send({ user }, 3);
+    await page.connect("after", { ...options, resume: { epoch, offset: offset - 1 } });
+    await until("the rest arrives", async () => (await page.heard("after")).bodies.length === 2);
+    const { bodies, recovered } = await page.heard("after");
+    assert.deepEqual([bodies, recovered], [[2, 3], [true]]);
+    // And nothing was acked meanwhile: without a position all of it comes.
+    await page.run("clients.after.client.close()");
+    await page.connect("again", options);
+    await until("all of it", async () => (await page.heard("again")).bodies.length === 4);
+    assert.deepEqual((await page.heard("again")).recovered, [null]);
+  });
+
   it("a page that may not connect is told so, and does not come back", async () => {
     const foreign = await Cluster.start(1, ["--allowed-origins", "https://chat.example"]);
     try {

@@ -30,10 +30,10 @@ describe("through faults", { skip: withoutCluster }, () => {
     return client;
   }
 
-  async function proxied() {
+  async function proxied(flags = []) {
     const proxy = await Proxy.start();
     open.push(proxy);
-    return { proxy, cluster: await start(1, [], [proxy]) };
+    return { proxy, cluster: await start(1, flags, [proxy]) };
   }
 
   it("kill -9 of the recipient's node loses nothing, and repeats nothing", async () => {
@@ -176,6 +176,21 @@ describe("through faults", { skip: withoutCluster }, () => {
     await until("it is told", () =>
       client.heard.events.some(([name, change]) => name === "presence_change" && change.user === "alice" && change.online),
     );
+  });
+
+  it("subscriptions are there again where the node takes few users at once", async () => {
+    const { proxy } = await proxied(["--max-presence-users", "8"]);
+    const client = await connected({ url: proxy.url, user: "bob" });
+    const users = numbers(20).map((number) => `u${number}`);
+    for (const first of [0, 8, 16]) await client.subscribe(users.slice(first, first + 8));
+    proxy.cut();
+    await until("it is back", () => client.stats.reconnects === 1 && client.state === "connected");
+    const changed = () => new Set(client.heard.events.map(([name, { user }]) => name === "presence_change" && user));
+    for (const user of users.filter((_, number) => number % 7 === 0)) {
+      await connected({ url: proxy.url, user });
+      await until(`${user} is online`, () => changed().has(user));
+    }
+    assert.deepEqual(client.heard.errors, []);
   });
 
   it("connections that break again and again lose nothing, and repeat nothing", async () => {

@@ -110,6 +110,74 @@ describe("tokens", () => {
     assert.equal(fetches[1].headers.authorization, "Bearer new");
   });
 
+  it("given by the program and refused are not kept", async () => {
+    const { client, socket, fetches } = await opened({ token: "old" });
+    const first = await socket();
+    first.say(welcome);
+    await within("a welcome", client.ready);
+    const done = client.auth("bad");
+    const { id } = await until("the new token", () => first.sent.find(({ type }) => type === "auth"));
+    first.say({ type: "receipt", id, status: "failed", error: { code: "not_allowed", message: "bad", retry: false } });
+    await within("its receipt", assert.rejects(done, { code: "not_allowed" }));
+    first.end(1006);
+    await socket(2);
+    assert.equal(fetches[1].headers.authorization, "Bearer old");
+  });
+
+  it("that are none are not used, nor told", async () => {
+    for (const given of ["se cret", "secret\n", "secr\u00e9t", "", undefined, { secret: 1 }]) {
+      const { states, sockets, fetches } = await opened({ token: () => given });
+      const { error } = await until("it says why", () => states.find(({ error }) => error));
+      assert.deepEqual([error.code, error.retry], ["no_token", true]);
+      assert.ok(!error.message.includes("secr"));
+      assert.equal(sockets.length + fetches.length, 0);
+    }
+  });
+
+  it("are asked for with the reason where locate is gone round, too", async () => {
+    const reasons = [];
+    const { client, socket, locate } = await opened({ token: ({ reason }) => `t${reasons.push(reason)}` }, { status: 404 });
+    const first = await socket();
+    locate.status = 200;
+    first.end(4501, "expired");
+    (await socket(2)).end(1006);
+    (await socket(3)).end(4501, "expired");
+    await within("the end", assert.rejects(client.ready, { code: "unauthorized" }));
+    assert.deepEqual(reasons, ["connect", "refused", "refused"]);
+  });
+
+  it("that are refused end a client that does not follow redirects, too", async () => {
+    const { client, fetches, sockets } = await opened({ token: "bad", followRedirects: false }, { status: 401 });
+    await within("the end", assert.rejects(client.ready, { code: "unauthorized" }));
+    assert.deepEqual([fetches.length, sockets.length], [1, 0]);
+  });
+
+  it("that expire in a break are no error that is told", async () => {
+    const { client, socket, errors } = await opened({ token: () => "secret" });
+    const first = await socket();
+    first.say(welcome);
+    first.say({ type: "token_expiring", in_ms: 60_000 });
+    await until("the new token", () => first.sent.some(({ type }) => type === "auth"));
+    first.end(1006);
+    (await socket(2)).say(welcome);
+    await until("it is back", () => client.stats.reconnects === 1);
+    assert.deepEqual(errors, []);
+  });
+
+  it("that cannot be had when it is all over are no error that is told", async () => {
+    let fail;
+    const token = ({ reason }) => (reason === "expiring" ? new Promise((_, reject) => (fail = reject)) : "secret");
+    const { client, socket, errors } = await opened({ token });
+    const first = await socket();
+    first.say(welcome);
+    first.say({ type: "token_expiring", in_ms: 60_000 });
+    await until("it is asked", () => fail);
+    await client.close();
+    fail(new Error("too late"));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(errors, []);
+  });
+
   it("that are refused end a client that has no other", async () => {
     const { client } = await opened({ token: "bad" }, { status: 401, body: "the token has expired" });
     const error = await within("the end", client.ready.catch((error) => error));
@@ -182,6 +250,57 @@ describe("a client", () => {
     // Who leaves was not the last to want them: the other has had them.
     await slow.return();
     assert.deepEqual(client.position, { epoch: "e", offset: 3 });
+  });
+
+  it("acks nothing in rooms", async () => {
+    const { client, socket } = await opened({ user: "alice", autoAck: false });
+    const first = await socket();
+    first.say({ ...welcome, epoch: "e", offset: 0 });
+    await within("a welcome", client.ready);
+    const base = { type: "message", id: "m1", from: "bob", to: {}, body: 1, ts: 1 };
+    const heard = [];
+    client.on("message", (message) => heard.push(message));
+    first.say({ ...base, stream: "inbox", epoch: "e", offset: 1 });
+    first.say({ ...base, stream: "room:lobby", epoch: "r", offset: 7 });
+    first.say({ ...base, id: "m2", stream: "everyone" });
+    for (const message of heard) client.ack(message);
+    const ack = await until("an ack", () => first.sent.find(({ type }) => type === "ack"));
+    assert.deepEqual(ack, { type: "ack", stream: "inbox", epoch: "e", offset: 1 });
+    assert.equal(heard.length, 3);
+  });
+
+  it("keeps the newest of the events that an iterator has not taken", async () => {
+    const { client, socket } = await opened({ user: "alice" });
+    const others = client.events("other");
+    const first = await socket();
+    first.say(welcome);
+    for (let number = 1; number <= 300; number += 1) first.say({ type: "news", number });
+    await client.close();
+    const heard = [];
+    for await (const { number } of others) heard.push(number);
+    assert.deepEqual([heard.length, heard[0], heard.at(-1)], [256, 45, 300]);
+  });
+
+  it("tries again at once where a socket only says that it failed", async () => {
+    const { client, socket, states } = await opened({ user: "alice", connectTimeoutMs: 60_000 });
+    (await socket()).fail();
+    const second = await socket(2);
+    assert.equal(second.url, "ws://n1:1/ws?user=alice&redirect=frame");
+    // The end of one that has failed is no news, nor is a failure of one that is welcomed.
+    (await socket()).end(1006);
+    second.say(welcome);
+    await within("a welcome", client.ready);
+    second.fail();
+    assert.deepEqual(states.map(({ state }) => state), ["connecting", "connected"]);
+  });
+
+  it("is closed at once from within a listener, when nothing is waited for", async () => {
+    const { client, socket } = await opened({ user: "alice", closeTimeoutMs: 60_000 });
+    client.on("state", ({ state }) => state === "connected" && client.close());
+    const first = await socket();
+    first.say(welcome);
+    await until("it is closed", () => client.state === "closed");
+    assert.equal(first.closedWith, 1000);
   });
 
   it("ends its iterators, with the error if there is one", async () => {

@@ -16,10 +16,11 @@ window.clients = {};
 window.open_ = async (name, options) => {
   if (options.withoutLocate) options.fetch = () => Promise.reject(new TypeError("none"));
   const client = connect({ backoffFirstMs: 200, backoffMaxMs: 1000, ...options });
-  const heard = { bodies: [], states: [], redirects: [] };
+  const heard = { bodies: [], states: [], recovered: [], redirects: [] };
   clients[name] = { client, heard };
   client.on("message", ({ body }) => heard.bodies.push(body));
   client.on("state", ({ state, error }) => heard.states.push([state, error?.code ?? null]));
+  client.on("state", ({ recovered }) => heard.recovered.push(recovered ?? null));
   client.on("redirect", ({ reason }) => heard.redirects.push(reason));
   await client.ready;
   return client.node;

@@ -38,8 +38,9 @@ class Node {
     return answer.json();
   }
 
-  async locate(user) {
-    const answer = await fetch(`${this.url.replace("ws", "http")}/locate?user=${encodeURIComponent(user)}`);
+  async locate(user, token) {
+    const url = `${this.url.replace("ws", "http")}/locate?user=${encodeURIComponent(user)}`;
+    const answer = await fetch(url, token && { headers: { authorization: `Bearer ${token}` } });
     return (await answer.json()).node;
   }
 }
@@ -49,10 +50,15 @@ export class Cluster {
   #seeds;
   #flags;
   #proxies;
+  #tokenOf;
 
-  /** Starts so many nodes, and waits until each sees all. Clients reach them by these proxies, if there are any. */
-  static async start(count, flags = [], proxies = []) {
+  /**
+   * Starts so many nodes, and waits until each sees all. Clients reach them by these proxies, if there are any. With
+   * `tokenOf` a user needs a token, and that is how a test gets one.
+   */
+  static async start(count, flags = [], proxies = [], tokenOf = undefined) {
     const cluster = new Cluster();
+    cluster.#tokenOf = tokenOf;
     const ports = await freePorts(count);
     cluster.#seeds = ports.map((port) => `127.0.0.1:${port}`);
     cluster.#flags = flags;
@@ -71,7 +77,7 @@ export class Cluster {
 
   async #spawn(index) {
     const id = `n${index + 1}`;
-    const flags = ["--id", id, "--insecure-users", "--seeds", this.#seeds.join(",")];
+    const flags = ["--id", id, "--seeds", this.#seeds.join(","), ...(this.#tokenOf ? [] : ["--insecure-users"])];
     flags.push("--admin-listen", "127.0.0.1:0", "--peer-listen", this.#seeds[index]);
     const proxy = this.#proxies[index];
     if (proxy) [proxy.target] = await freePorts(1);
@@ -108,7 +114,7 @@ export class Cluster {
   async userOf(node, prefix) {
     for (let number = 0; ; number += 1) {
       const user = `${prefix}-${number}`;
-      if ((await node.locate(user)) === node.id) return user;
+      if ((await node.locate(user, this.#tokenOf?.(user))) === node.id) return user;
     }
   }
 

@@ -10,9 +10,8 @@ export function scripted(options = {}) {
   const done = [];
   const note = (kind) => (...rest) => void done.push([kind, ...rest]);
   const names = ["locate", "open", "write", "close", "renewToken", "message", "tell", "end"];
-  const host = { ...Object.fromEntries(names.map((name) => [name, note(name)])), now: () => script.now, random: () => 1 };
-  const script = {};
-  script.now = 0;
+  const host = { ...Object.fromEntries(names.map((name) => [name, note(name)])), now: () => script.now, random: () => script.random };
+  const script = { now: 0, random: 1 };
   const machine = createMachine(settings, host);
   const { connections } = machine;
   return Object.assign(script, {
@@ -77,6 +76,9 @@ export function fakePlatform() {
     }
     end(code, reason = "") {
       this.onclose?.({ code, reason });
+    }
+    fail() {
+      this.onerror?.({});
     }
   }
   /** What `/locate` answers: a status and a body. */
