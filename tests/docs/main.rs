@@ -13,6 +13,7 @@
 mod book;
 mod browser;
 mod commands;
+mod door;
 mod files;
 mod links;
 mod matching;
