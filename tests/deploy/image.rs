@@ -174,9 +174,10 @@ fn image_and_package_have_all_that_the_program_is_compiled_from() {
     let documents = included(&[DOCUMENTS]);
     for path in needed.into_iter().chain(included(&COMPILED)) {
         // The image is not made to test documents.
-        let lists = match documents.contains(&path) {
-            true => vec![&packed],
-            false => vec![&copied, &packed],
+        let lists = if documents.contains(&path) {
+            vec![&packed]
+        } else {
+            vec![&copied, &packed]
         };
         for list in lists {
             let there = list.iter().any(|it| path.starts_with(it));
