@@ -44,3 +44,8 @@ pub use handler::{
     Verdict,
 };
 pub use node::{Node, Ready, StartError};
+
+/// So that the Rust in that document compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct LibraryDocument;

@@ -3,8 +3,8 @@
 use serde_yaml_ng::Value;
 
 use crate::{
-    Directory, PUBLIC_KEY, SECRET, Variables, assert_outlasts_a_drain, assert_safe, checked, image,
-    ports, read, seconds,
+    Directory, PUBLIC_KEY, SECRET, Variables, assert_fits_into, assert_outlasts_a_drain,
+    assert_safe, assert_waits_for_another, checked, image, ports, read, seconds,
 };
 
 fn compose() -> Value {
@@ -56,6 +56,8 @@ fn each_node_can_start_is_where_it_says_and_may_drain() {
         let grace = service["stop_grace_period"].as_str().unwrap();
         assert_outlasts_a_drain(seconds(grace), &settings);
         assert_eq!(service["read_only"].as_bool(), Some(true));
+        assert_fits_into(service["mem_limit"].as_str().unwrap(), &settings);
+        assert_waits_for_another(&settings);
 
         // Clients come to the port that they are sent to.
         let [clients, peer, admin] = ports(&settings);

@@ -88,7 +88,18 @@ fn the_image_is_of_this_version_stops_by_sigterm_and_is_nobody() {
 }
 
 /// Files outside of src that the program is compiled from.
-fn included() -> Vec<PathBuf> {
+const COMPILED: [&str; 3] = [
+    "include_str!(\"",
+    "include_bytes!(\"",
+    // The folder, at least, where a macro makes the name.
+    "include_str!(concat!(\"",
+];
+
+/// Documents whose Rust is compiled by `cargo test --doc`, and nowhere else.
+const DOCUMENTS: &str = "#[doc = include_str!(\"";
+
+/// Files outside of src that stand behind one of these in it.
+fn included(macros: &[&str]) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     let mut directories = vec![root.join("src")];
@@ -103,12 +114,6 @@ fn included() -> Vec<PathBuf> {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            let macros = [
-                "include_str!(\"",
-                "include_bytes!(\"",
-                // The folder, at least, where a macro makes the name.
-                "include_str!(concat!(\"",
-            ];
             for macro_name in macros {
                 for rest in text.split(macro_name).skip(1) {
                     let file = directory.join(rest.split('"').next().unwrap());
@@ -166,8 +171,15 @@ fn image_and_package_have_all_that_the_program_is_compiled_from() {
         }
     }
     let needed = ["src", "proto", "build.rs", "README.md"].map(PathBuf::from);
-    for path in needed.into_iter().chain(included()) {
-        for list in [&copied, &packed] {
+    let documents = included(&[DOCUMENTS]);
+    for path in needed.into_iter().chain(included(&COMPILED)) {
+        // The image is not made to test documents.
+        let lists = if documents.contains(&path) {
+            vec![&packed]
+        } else {
+            vec![&copied, &packed]
+        };
+        for list in lists {
             let there = list.iter().any(|it| path.starts_with(it));
             assert!(there, "{} is not among {list:?}", path.display());
         }

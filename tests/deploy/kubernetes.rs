@@ -4,8 +4,8 @@ use serde::Deserialize as _;
 use serde_yaml_ng::{Deserializer, Value};
 
 use crate::{
-    Directory, Variables, assert_outlasts_a_drain, assert_safe, checked, image, ports, read,
-    seconds,
+    Directory, Variables, assert_fits_into, assert_outlasts_a_drain, assert_safe,
+    assert_waits_for_another, checked, image, ports, read, seconds,
 };
 
 const FILES: [&str; 7] = [
@@ -213,7 +213,44 @@ fn pods_run_as_nobody_and_have_nothing_that_they_do_not_need() {
     assert_eq!(security["readOnlyRootFilesystem"], true);
     assert_eq!(security["allowPrivilegeEscalation"], false);
     assert_eq!(security["capabilities"]["drop"][0], "ALL");
-    assert!(container["resources"]["limits"]["memory"].is_string());
+}
+
+#[test]
+fn what_a_node_keeps_fits_into_its_memory_and_it_is_not_ready_alone() {
+    let settings = settings("ringpost-0");
+    let memory = container()["resources"]["limits"]["memory"].clone();
+    assert_fits_into(text(&memory), &settings);
+    assert_waits_for_another(&settings);
+}
+
+#[test]
+fn the_file_says_nothing_that_the_environment_overrules() {
+    let config = object("ConfigMap", "ringpost");
+    let file: toml::Table = toml::from_str(text(&config["data"]["ringpost.toml"])).unwrap();
+    for name in image::variables().into_keys() {
+        let key = name.trim_start_matches("RINGPOST_").to_lowercase();
+        assert!(!file.contains_key(&key), "{key}");
+    }
+}
+
+#[test]
+fn every_node_of_the_scaled_set_has_a_name_outside() {
+    let guide = read("deploy/README.md");
+    let (_, scaled) = guide.split_once("--replicas ").unwrap();
+    let nodes: usize = scaled.lines().next().unwrap().parse().unwrap();
+    assert!(nodes as u64 >= set()["spec"]["replicas"].as_u64().unwrap());
+    let rules = object("Ingress", "ringpost")["spec"]["rules"].clone();
+    for name in (0..nodes).map(|number| format!("ringpost-{number}")) {
+        let service = object("Service", &name);
+        let pod = &service["spec"]["selector"]["statefulset.kubernetes.io/pod-name"];
+        assert_eq!(pod, name.as_str());
+        let host = format!("{name}.ws.example.com");
+        let rule = items(&rules)
+            .iter()
+            .find(|rule| rule["host"] == host.as_str());
+        let path = &rule.unwrap_or_else(|| panic!("no {host}"))["http"]["paths"][0];
+        assert_eq!(path["backend"]["service"]["name"], name.as_str());
+    }
 }
 
 #[test]

@@ -106,6 +106,23 @@ fn ports(settings: &toml::Table) -> [u16; 3] {
     })
 }
 
+/// What a node may keep is an eighth of its memory at most: a message with a small body takes six times what is
+/// counted of it.
+#[track_caller]
+fn assert_fits_into(memory: &str, settings: &toml::Table) {
+    let at = memory.find(|c: char| !c.is_ascii_digit()).unwrap();
+    let gib: i64 = memory[..at].parse().unwrap();
+    assert!(["g", "G", "Gi"].contains(&&memory[at..]), "{memory}");
+    let kept = settings["max_node_inbox_bytes"].as_integer().unwrap();
+    assert!(8 * kept <= gib << 30, "{memory}, {kept}");
+}
+
+/// A node that finds no other one is not ready; one of three may be away.
+#[track_caller]
+fn assert_waits_for_another(settings: &toml::Table) {
+    assert_eq!(settings["min_members"].as_integer(), Some(2));
+}
+
 /// Nobody is believed without having proved anything.
 #[track_caller]
 fn assert_safe(settings: &toml::Table) {

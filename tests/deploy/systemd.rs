@@ -1,8 +1,8 @@
 //! The unit, its settings, and its environment.
 
 use crate::{
-    Directory, PUBLIC_KEY, SECRET, Variables, assert_outlasts_a_drain, assert_safe, checked, ports,
-    read, seconds,
+    Directory, PUBLIC_KEY, SECRET, Variables, assert_fits_into, assert_outlasts_a_drain,
+    assert_safe, assert_waits_for_another, checked, ports, read, seconds,
 };
 
 const UNIT: &str = "deploy/systemd/ringpost@.service";
@@ -70,7 +70,6 @@ fn the_unit_starts_a_node_that_may_drain_and_has_files_enough() {
     let connections = settings["max_connections"].as_integer().unwrap();
     assert!(files > connections + 1024, "{files}, {connections}");
     let memory = value("MemoryMax");
-    let gib: i64 = memory.strip_suffix('G').unwrap().parse().unwrap();
-    let kept = settings["max_node_inbox_bytes"].as_integer().unwrap();
-    assert!(gib << 30 >= kept + (1 << 30), "{memory}, {kept}");
+    assert_fits_into(&memory, &settings);
+    assert_waits_for_another(&settings);
 }

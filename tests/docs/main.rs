@@ -8,11 +8,14 @@
 //! - `until-output`: the command does not end by itself; it is ended when it has printed what stands below it.
 //! - `no-test`: it is not run; [`NOT_RUN_MAX`] of these may be.
 //!
+//! Rust is compiled by `cargo test --doc`, in the documents that the library names. `text` is only read.
+//!
 //! Interpreters: `RINGPOST_PYTHON`, `node` with `RINGPOST_JS_TOOLS`, `go`, `RINGPOST_CHROMIUM`.
 
 mod book;
 mod browser;
 mod commands;
+mod door;
 mod files;
 mod links;
 mod matching;
@@ -22,7 +25,7 @@ mod snippets;
 mod support;
 mod tables;
 
-use book::{Block, documents};
+use book::{Block, documents, root};
 
 /// Blocks that are shown and not run, in all documents together.
 const NOT_RUN_MAX: usize = 12;
@@ -40,9 +43,18 @@ fn every_block_is_run_or_says_that_it_is_not() {
         "{} are not run",
         not_run.len()
     );
+    let library = std::fs::read_to_string(root().join("src/lib.rs")).expect("it is there");
+    let compiled = |block: &Block| {
+        let named = format!(
+            "#[cfg(doctest)]\n#[doc = include_str!(\"../{}\")]",
+            block.document
+        );
+        library.contains(&named) && !block.has("ignore") && !block.has("no-test")
+    };
     for block in documents.iter().flat_map(|document| &document.blocks) {
         let known = match block.language.as_str() {
-            "sh" | "console" | "json" | "text" | "rust" => true,
+            "sh" | "console" | "json" | "text" => true,
+            "rust" => compiled(block),
             "python" | "js" | "go" | "html" | "toml" => {
                 block.has("no-test") || block.value("file").is_some()
             }

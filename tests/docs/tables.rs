@@ -21,7 +21,7 @@ const COMMANDS: [&str; 9] = [
 ];
 
 /// Flags of other programs that are named.
-const FOREIGN: [&str; 18] = [
+const FOREIGN: [&str; 19] = [
     "--release",
     "--bench",
     "--example",
@@ -35,6 +35,7 @@ const FOREIGN: [&str; 18] = [
     "--root",
     "--path",
     "--no-deps",
+    "--doc",
     "--bin",
     "--all-targets",
     "--proto",
