@@ -5,17 +5,19 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::MutexGuard;
 use std::time::Duration;
 
 use serde_json::Value;
 use support::http::{exchange, get};
-use support::{PATIENCE, Response, wait_until};
+use support::process::lines;
+use support::{Killed, PATIENCE, Response, turn, wait_until};
 
 /// A killed or stopped node is known everywhere within this.
-const NOTICED: Duration = Duration::from_secs(5);
+const NOTICED: Duration = Duration::from_secs(20);
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringpost"));
@@ -28,24 +30,23 @@ fn command(line: &str) -> Command {
 
 /// A running demonstration, killed when the test ends.
 struct Demo {
-    child: Child,
+    process: Killed,
     page: SocketAddr,
     said: String,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Demo {
     fn start(nodes: u8) -> Self {
-        let mut child = command(&format!("demo --nodes {nodes} --listen 127.0.0.1:0"))
+        let turn = turn();
+        let child = command(&format!("demo --nodes {nodes} --listen 127.0.0.1:0"))
             .stdout(Stdio::piped())
-            .spawn()
-            .expect("the command starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+            .spawn();
+        let mut process = Killed(child.expect("the command starts"));
+        let mut lines = lines(process.0.stdout.take().expect("a pipe"));
         let mut said = String::new();
         let page = loop {
-            let line = lines
-                .next()
-                .expect("it says where its page is")
-                .expect("text");
+            let line = lines.next().expect("it says where its page is");
             said += &format!("{line}\n");
             let url = line.split_once("http://").map(|(_, rest)| rest);
             let Some(rest) = url.filter(|_| line.starts_with("Open ")) else {
@@ -54,7 +55,12 @@ impl Demo {
             let address = rest.split('/').next().unwrap_or_default();
             break address.parse().expect("an address");
         };
-        Self { child, page, said }
+        Self {
+            process,
+            page,
+            said,
+            _turn: turn,
+        }
     }
 
     fn nodes(&self) -> Vec<Value> {
@@ -123,13 +129,6 @@ impl Demo {
             .find(|node| node["id"] == id)
             .expect("the node");
         node["state"].as_str().expect("a state").to_owned()
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -333,12 +332,17 @@ fn other_sites_cannot_control_the_nodes() {
 fn a_signal_ends_it_with_exit_code_0() {
     for signal in ["-TERM", "-INT"] {
         let mut demo = Demo::start(3);
-        let id = demo.child.id().to_string();
+        let id = demo.process.0.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status().unwrap();
         assert!(sent.success());
         let mut code = None;
         wait_until(PATIENCE, "it has ended", || {
-            code = demo.child.try_wait().unwrap().map(|status| status.code());
+            code = demo
+                .process
+                .0
+                .try_wait()
+                .unwrap()
+                .map(|status| status.code());
             code.is_some()
         });
         assert_eq!(code, Some(Some(0)), "{signal}");

@@ -156,7 +156,7 @@ fn a_redirected_browser_that_does_not_answer_the_close_is_cut_off_after_two_seco
         client.event(PATIENCE),
         Some(Event::Close(Some(4307), _))
     ));
-    let end = client.event(Duration::from_secs(4));
+    let end = client.event(PATIENCE);
     assert!(matches!(end, Some(Event::End(_))), "{end:?}");
     println!(
         "the connection ended {:?} after its Close",
@@ -431,27 +431,27 @@ fn only_our_subprotocols_are_named_in_the_answer() {
     client.expect("welcome");
 }
 
+/// Long for a time of one second, and less than the default.
+const DROPPED: Duration = Duration::from_secs(8);
+
 #[test]
 fn a_handshake_that_is_not_complete_in_time_is_dropped() {
     let cluster = Cluster::of(1, &["--handshake-timeout", "1s"]);
     let good = upgrade(&cluster, 0);
     for sent in [0, 20, good.len() - 2] {
+        let start = Instant::now();
         let mut stream = TcpStream::connect(cluster.nodes[0].listen).expect("it accepts");
-        let patience = Some(Duration::from_secs(4));
+        let patience = Some(Duration::from_secs(15));
         stream.set_read_timeout(patience).expect("it can be set");
         stream
             .write_all(&good.as_bytes()[..sent])
             .expect("it is sent");
-        let start = Instant::now();
         let mut answer = Vec::new();
         let end = stream.read_to_end(&mut answer);
         let took = start.elapsed();
         let text = String::from_utf8_lossy(&answer);
         let kind = end.err().map(|e| e.kind());
-        assert!(
-            took < Duration::from_secs(3),
-            "{sent} bytes: {took:?} {kind:?} {text}"
-        );
+        assert!(took < DROPPED, "{sent} bytes: {took:?} {kind:?} {text}");
         assert!(took > Duration::from_millis(500), "{sent} bytes: {took:?}");
         assert!(text.is_empty() || text.contains(" 408 "), "{text}");
     }
@@ -466,10 +466,7 @@ fn a_handshake_that_is_not_complete_in_time_is_dropped() {
             break;
         }
         let elapsed = start.elapsed();
-        assert!(
-            elapsed < Duration::from_secs(3),
-            "not dropped after {elapsed:?}"
-        );
+        assert!(elapsed < DROPPED, "not dropped after {elapsed:?}");
     }
     // What has been welcomed stays.
     let (mut client, _) = Client::welcomed(&cluster.nodes[0].url("alice"));

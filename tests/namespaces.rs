@@ -202,7 +202,7 @@ fn the_namespaces_carry_and_cut_what_they_should() {
         let script = "exec 3<>/dev/tcp/10.77.0.2/7 && echo hello >&3 && read -r -u 3 reply";
         let status = Command::new(&runner[0])
             .args(&runner[1..])
-            .args(["timeout", "1", "bash", "-c", script])
+            .args(["timeout", "3", "bash", "-c", script])
             .stderr(Stdio::null())
             .status();
         status.expect("it starts").success()

@@ -1,15 +1,15 @@
 //! `serve`: the ready line, signals, exit codes.
 
-use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
+use crate::support::process::{Killed, first_line};
 use crate::support::{PATIENCE, wait_until};
 use crate::{output, ringpost};
 
 /// A started node, killed when the test ends.
 pub struct Serving {
-    child: std::process::Child,
+    process: Killed,
     pub ready: serde_json::Value,
 }
 
@@ -27,17 +27,11 @@ impl Serving {
     }
 
     fn run(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut ready)
-            .unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut process = Killed(child.unwrap());
+        let ready = first_line(process.0.stdout.take().unwrap());
         Self {
-            child,
+            process,
             ready: serde_json::from_str(&ready).unwrap(),
         }
     }
@@ -45,14 +39,14 @@ impl Serving {
     fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         wait_until(2 * PATIENCE, "it has ended", || {
-            status = self.child.try_wait().unwrap();
+            status = self.process.0.try_wait().unwrap();
             status.is_some()
         });
         status?.code()
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.process.0.id().to_string();
         assert!(
             Command::new("kill")
                 .args([name, &id])
@@ -60,13 +54,6 @@ impl Serving {
                 .unwrap()
                 .success()
         );
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -110,11 +97,11 @@ fn a_closed_standard_output_and_error_do_not_end_a_node() {
         .unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     let mut node = Serving {
-        child,
+        process: Killed(child),
         ready: serde_json::Value::Null,
     };
     wait_until(2 * PATIENCE, "it listens", || {
-        assert!(node.child.try_wait().unwrap().is_none(), "it has ended");
+        assert!(node.process.0.try_wait().unwrap().is_none(), "it has ended");
         TcpStream::connect(port).is_ok()
     });
     node.signal("-TERM");

@@ -10,7 +10,7 @@ use super::support::http;
 use super::support::wait::{PATIENCE, wait_until};
 
 /// What a command, or the compiler that it starts, may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A command, and what is shown of its output.
 #[derive(Debug, PartialEq, Eq)]

@@ -133,7 +133,9 @@ impl Scene {
     /// Lets the client live through all of it.
     fn play(&mut self, printed: &mut Printed<'_>) {
         let (mut friend, _) = Client::welcomed(&self.url_of_friend());
-        let greeting: Value = friend.expect("message");
+        // A compiler or a browser may have to start first.
+        let greeting: Value = friend.recv_json(12 * PATIENCE);
+        assert_eq!(greeting["type"], "message", "{greeting}");
         assert_eq!(greeting["body"], "good morning", "{greeting}");
         assert_eq!(greeting["from"], self.user.as_str(), "{greeting}");
         wait_for(printed, "welcome n2", 1);
@@ -244,7 +246,7 @@ fn a_client_that_is_refused_gives_up() {
         if Place::can_run(command) {
             let mut running = scene.place.start(&format!("{command} '{nobody}' bob"));
             let what = format!("{command} gives up");
-            wait_until(3 * PATIENCE, &what, || running.status().is_some());
+            wait_until(12 * PATIENCE, &what, || running.status().is_some());
             let status = running.status().expect("it has ended");
             assert!(!status.success(), "{command}: {}", running.output());
         }

@@ -16,8 +16,10 @@ use crate::support::{Client, PATIENCE};
 #[test]
 fn a_panic_closes_its_session_and_no_more() {
     let (ring, _, calls) = Script::start(1);
-    let (mut alice, mut bob) = (ring.client("alice"), ring.client("bob"));
-    calls.expect(&["open alice", "open bob"]);
+    let mut alice = ring.client("alice");
+    calls.expect(&["open alice"]);
+    let mut bob = ring.client("bob");
+    calls.expect(&["open bob"]);
     alice.send_json(&say(&json!({"user": "bob"}), "1", "panic on purpose"));
     alice.send_json(&say(&json!({"user": "bob"}), "2", "never looked at"));
     let (texts, code) = alice.read_to_close(PATIENCE);
@@ -42,8 +44,10 @@ fn a_panic_at_the_start_closes_the_session_with_1011() {
 #[test]
 fn a_slow_handler_holds_up_its_own_session_and_nobody_else() {
     let (ring, script, calls) = Script::start(1);
-    let (mut alice, mut bob) = (ring.client("alice"), ring.client("bob"));
-    calls.expect(&["open alice", "open bob"]);
+    let mut alice = ring.client("alice");
+    calls.expect(&["open alice"]);
+    let mut bob = ring.client("bob");
+    calls.expect(&["open bob"]);
     alice.send_json(&say(&json!({"user": "bob"}), "1", "wait"));
     alice.send_json(&say(&json!({"user": "bob"}), "2", "later"));
     calls.expect(&["waits alice"]);

@@ -60,7 +60,7 @@ fn an_inbox_takes_so_many_bytes_until_some_are_acked() {
 
 #[test]
 fn what_nobody_acked_goes_at_its_age_and_the_next_reader_hears_of_it() {
-    let cluster = Cluster::of(2, &["--inbox-age", "2s"]);
+    let cluster = Cluster::of(2, &["--inbox-age", "5s"]);
     let bob = cluster.user_of(1, "bob");
     let mut alice = session_at(&cluster, 0, "alice", "").0;
     let (first, start) = session_at(&cluster, 1, &bob, "");
@@ -70,7 +70,7 @@ fn what_nobody_acked_goes_at_its_age_and_the_next_reader_hears_of_it() {
     }
     let dropped = || cluster.nodes[1].metric("ringpost_expired_total");
     assert_eq!(dropped(), 0);
-    wait_until(PATIENCE, "all three are dropped", || dropped() == 3);
+    wait_until(2 * PATIENCE, "all three are dropped", || dropped() == 3);
     assert_eq!(
         cluster.nodes[0].metric("ringpost_expired_total"),
         0,

@@ -65,7 +65,9 @@ fn a_handshake_over_the_rate_is_told_when_to_come_again() {
     assert!(answered >= 20, "a burst passes, but {answered} did");
     assert_says_when(&refusal, 429);
     assert_eq!(refusal.header("cache-control"), Some("no-store"));
-    let refusal = Client::connect(&node.url("a")).expect_err("it is over the rate");
+    // One may have been allowed again meanwhile.
+    let refusal = (0..5).find_map(|_| Client::connect(&node.url("a")).err());
+    let refusal = refusal.expect("it is over the rate");
     assert_says_when(&refusal, 429);
     assert_told_in_frames(node, "rate_limited");
     assert_served_elsewhere(node);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::handshake;
-use crate::support::{Client, Cluster, http, wait_until};
+use crate::support::{Client, Cluster, PATIENCE, http, wait_until};
 
 const CLIENTS: usize = 500;
 
@@ -33,20 +33,18 @@ fn handshakes_of_a_byte_now_and_then_are_dropped_in_time_and_cost_little() {
         grown = grown.max(node.resident_kib().saturating_sub(resident));
         let sent = Instant::now();
         client.assert_quiet_and_alive();
-        assert!(sent.elapsed() < Duration::from_secs(1), "others wait");
+        assert!(sent.elapsed() < PATIENCE, "others wait");
         thread::sleep(Duration::from_millis(200));
     }
     let took = start.elapsed();
     assert!(slow.is_empty(), "{} are left", slow.len());
     assert!(took > Duration::from_secs(2), "{took:?}");
-    assert!(took < connected + Duration::from_secs(8), "{took:?}");
+    assert!(took < connected + Duration::from_secs(20), "{took:?}");
     println!("{grown} KiB more resident with {CLIENTS} slow handshakes");
     let each = grown / CLIENTS;
     assert!(each < 32, "{each} KiB each");
     let counted = || node.metric("ringpost_handshakes_refused_total");
-    wait_until(Duration::from_secs(5), "they are counted", || {
-        counted() >= CLIENTS as u64
-    });
+    wait_until(PATIENCE, "they are counted", || counted() >= CLIENTS as u64);
     client.assert_quiet_and_alive();
 }
 
@@ -97,9 +95,7 @@ fn a_head_over_its_limits_is_counted() {
         let answer = http::exchange(node.listen, request.as_bytes()).unwrap();
         assert_eq!(answer.status, 431);
         let counted = || node.metric("ringpost_handshakes_refused_total");
-        wait_until(Duration::from_secs(5), "it is counted", || {
-            counted() == number as u64 + 1
-        });
+        wait_until(PATIENCE, "it is counted", || counted() == number as u64 + 1);
     }
     assert!(Client::connect(&node.url("a")).is_ok());
 }

@@ -27,7 +27,12 @@ const IS_WIDE = `document.documentElement.scrollWidth > document.documentElement
 async function open(url, how = { width: 1400 }) {
   const page = new Browser();
   await page.start(url);
-  await page.appear(how);
+  try {
+    await page.appear(how);
+  } catch (error) {
+    await page.stop();
+    throw error;
+  }
   return page;
 }
 

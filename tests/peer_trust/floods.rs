@@ -19,7 +19,7 @@ const FLOOD_BYTES: usize = 32 * 1024 * 1024;
 /// How long a flood lasts at most, where nobody ends it.
 const FLOOD_TIME: Duration = Duration::from_secs(3);
 /// Others are answered within this meanwhile.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = PATIENCE;
 
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -68,15 +68,14 @@ const FLOODS: [Flood; 5] = [
     }),
 ];
 
-/// Sends the flood until the other side ends the connection; whether it did, before so much was sent.
-fn flood(address: SocketAddr, next: fn(u32) -> Vec<u8>) -> bool {
+/// Sends the flood until the other side ends the connection; whether it did, before so much was sent or
+/// within this time after it.
+fn flood(address: SocketAddr, next: fn(u32) -> Vec<u8>, patience: Duration) -> bool {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
         .set_write_timeout(Some(Duration::from_millis(500)))
         .expect("a time-out");
-    stream
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .expect("a time-out");
+    stream.set_read_timeout(Some(patience)).expect("a time-out");
     let mut chunk = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     chunk.extend(frame(SETTINGS, 0, 0, &[]));
     let (began, mut sent, mut number) = (Instant::now(), 0, 0);
@@ -96,8 +95,14 @@ fn flood(address: SocketAddr, next: fn(u32) -> Vec<u8>) -> bool {
     }
     ended || {
         let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).is_ok_and(|_| true)
+        let end = stream.read_to_end(&mut rest);
+        end.map_or_else(|error| !is_timeout(&error), |_| true)
     }
+}
+
+/// Whether a node must end the connection of this flood.
+fn must_end(name: &str) -> bool {
+    matches!(name, "streams that are reset" | "a header without an end")
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {
@@ -110,8 +115,13 @@ fn is_timeout(error: &std::io::Error) -> bool {
 #[track_caller]
 fn attack(node: &Node, address: SocketAddr, (name, next): Flood) -> usize {
     let before = node.resident_kib();
+    let patience = if must_end(name) {
+        PATIENCE
+    } else {
+        Duration::from_millis(100)
+    };
     let attackers: Vec<_> = (0..4)
-        .map(|_| thread::spawn(move || flood(address, next)))
+        .map(|_| thread::spawn(move || flood(address, next, patience)))
         .collect();
     while attackers.iter().any(|attacker| !attacker.is_finished()) {
         let began = Instant::now();
@@ -136,16 +146,13 @@ fn attack(node: &Node, address: SocketAddr, (name, next): Flood) -> usize {
 
 #[test]
 fn floods_of_frames_end_the_connection_or_stand_still_and_the_node_goes_on() {
-    let cluster = Cluster::of(2, &[]);
+    let cluster = Cluster::of(2, &["--suspicion-timeout", "20s"]);
     let node = &cluster.nodes[0];
     for (at, address) in [("peer", node.peer), ("admin", node.admin)] {
         for flood in FLOODS {
             let ended = attack(node, address, flood);
             println!("{at}: {}: {ended} of 4 ended", flood.0);
-            if matches!(
-                flood.0,
-                "streams that are reset" | "a header without an end"
-            ) {
+            if must_end(flood.0) {
                 assert_eq!(ended, 4, "{at}: {}", flood.0);
             }
         }
@@ -213,7 +220,8 @@ fn the_admin_address_has_so_many_connections_and_is_there_again_afterwards() {
         .map(|_| TcpStream::connect(node.admin).expect("it listens"))
         .collect();
     let last = open.last_mut().expect("one of them");
-    last.set_read_timeout(Some(PATIENCE / 4))
+    // Less than the time for a handshake.
+    last.set_read_timeout(Some(Duration::from_secs(4)))
         .expect("a time-out");
     let read = last.read(&mut [0]);
     assert!(read.as_ref().is_ok_and(|count| *count == 0) || read.is_err_and(|e| !is_timeout(&e)));

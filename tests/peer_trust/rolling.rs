@@ -9,7 +9,7 @@ use crate::support::{Cluster, Node, PATIENCE, wait_until};
 use crate::talk::Talk;
 
 /// How long a message may take while links are made anew: some attempts at it.
-const RECONNECT: Duration = Duration::from_secs(3);
+const RECONNECT: Duration = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 3 });
 
 /// Changes a file of a running node and waits until the node has seen that, for better or worse.
 #[track_caller]

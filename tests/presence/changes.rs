@@ -1,10 +1,13 @@
 //! `presence_change`: of users and of rooms, wherever they and those who watch them are.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{Client, Cluster, PATIENCE, Signal};
+
+/// Who is back within this was not away.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 fn session(cluster: &Cluster, index: usize, user: &str) -> Client {
     let url = format!("{}&redirect=never", cluster.nodes[index].url(user));
@@ -19,10 +22,10 @@ fn ask(client: &mut Client, request: &Value) -> Value {
     client.reply_to(&id, PATIENCE)
 }
 
-/// Waits for a change of that user to that state.
+/// Waits for a change of that user to that state: for a death to be noticed, at most.
 #[track_caller]
 fn hears(client: &mut Client, user: &str, online: bool) {
-    let change = client.find(PATIENCE, |message| {
+    let change = client.find(2 * PATIENCE, |message| {
         message["type"] == "presence_change" && message["user"] == user
     });
     assert_eq!(change.expect("a change")["online"], online, "{user}");
@@ -61,12 +64,21 @@ fn a_reconnect_at_once_is_no_change_and_who_has_unsubscribed_hears_nothing() {
     let mut first = Some(session(&cluster, 1, &user));
     let request = json!({"type":"presence","id":"p","users":[user, fence],"subscribe":true});
     assert_eq!(ask(&mut watcher, &request)["online"][&user], true);
+    let mut slowest = Duration::ZERO;
     for index in [0, 1, 0] {
+        let start = Instant::now();
         first.take().expect("a session").close();
         first = Some(session(&cluster, index, &user));
+        slowest = slowest.max(start.elapsed());
     }
     let other = session(&cluster, 0, &fence);
-    hears(&mut watcher, &fence, true);
+    let mut change = watcher.expect("presence_change");
+    while change["user"] != fence {
+        let at_once = slowest < AT_ONCE;
+        assert!(!at_once, "{change} after {slowest:?}");
+        change = watcher.expect("presence_change");
+    }
+    assert_eq!(change["online"], true, "{change}");
     let request = json!({"type":"presence","id":"q","users":[user],"subscribe":false});
     assert_eq!(ask(&mut watcher, &request)["online"][&user], true);
     first.take().expect("a session").close();
@@ -143,7 +155,7 @@ fn member(cluster: &Cluster, index: usize, user: &str) -> Client {
 /// Waits for a change of the lobby by which so many are there; says who has come and left by it.
 #[track_caller]
 fn hears_count(watcher: &mut Client, count: usize) -> (Value, Value) {
-    let change = watcher.find(PATIENCE, |message| {
+    let change = watcher.find(2 * PATIENCE, |message| {
         message["type"] == "presence_change" && message["count"] == count
     });
     let change = change.expect("a change");
@@ -191,12 +203,7 @@ fn a_rooms_count_is_right_after_its_owner_has_died() {
 
 #[test]
 fn a_pulled_plug_shows_within_the_heartbeat_time() {
-    let args = [
-        "--heartbeat-interval",
-        "500ms",
-        "--heartbeat-timeout",
-        "500ms",
-    ];
+    let args = ["--heartbeat-interval", "2s", "--heartbeat-timeout", "2s"];
     let cluster = Cluster::of(2, &args);
     let (user, room) = (cluster.user_of(0, "user"), cluster.user_of(1, "room"));
     let mut silent = session(&cluster, 0, &user);
@@ -211,7 +218,7 @@ fn a_pulled_plug_shows_within_the_heartbeat_time() {
         ask(&mut watcher, &request);
     }
     // From now on it is not read, so it answers no ping. Its connection is not closed.
-    let gone = watcher.find(PATIENCE, |m| {
+    let gone = watcher.find(2 * PATIENCE, |m| {
         m["type"] == "presence_change" && m["room"] == *room
     });
     assert_eq!(gone.expect("a change")["count"], 0);
@@ -235,7 +242,7 @@ fn no_more_is_watched_than_is_allowed() {
     let asked = json!({"type":"presence","id":"p","users":["x"]});
     assert!(ask(&mut watcher, &asked)["online"].is_object());
     let user = session(&cluster, 0, "user-3-255");
-    let change = watcher.find(Duration::from_secs(5), |m| m["type"] == "presence_change");
+    let change = watcher.find(PATIENCE, |m| m["type"] == "presence_change");
     assert_eq!(change.expect("a change")["user"], "user-3-255");
     user.close();
 }

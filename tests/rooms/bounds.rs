@@ -114,7 +114,7 @@ fn more_than_a_room_remembers_is_refused_at_once_and_a_repeat_is_not() {
             send(&mut sender, &room, id);
         }
         sender.send_json(&to_room(&room, "d", &json!(1)));
-        let receipt = sender.reply_to("d", Duration::from_secs(5));
+        let receipt = sender.reply_to("d", PATIENCE);
         assert_eq!(receipt["error"]["code"], "rate_limited", "{receipt}");
         assert_eq!(receipt["error"]["retry"], true, "{receipt}");
         send(&mut sender, &room, "c");

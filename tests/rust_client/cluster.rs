@@ -6,11 +6,16 @@ use ringpost::client::{Client, http};
 use ringpost::id::NodeId;
 use ringpost::{Config, Node};
 use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{connected, hasty, soon_true};
 
+/// One cluster at a time: the machine is not to be overloaded.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 pub struct Cluster {
     nodes: Vec<Option<Node>>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Cluster {
@@ -19,9 +24,12 @@ impl Cluster {
         Self::start_with(|_| {}).await
     }
 
-    /// The same, of nodes that are configured otherwise.
+    /// The same, of nodes that are configured otherwise. None starts before the last one is dropped.
     pub async fn start_with(change: impl Fn(&mut Config)) -> Self {
-        let mut cluster = Self { nodes: Vec::new() };
+        let mut cluster = Self {
+            nodes: Vec::new(),
+            _turn: TURN.lock().await,
+        };
         let mut seeds = Vec::new();
         for id in ["n1", "n2", "n3"] {
             let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -33,6 +41,9 @@ impl Cluster {
             // Tests send as fast as they can.
             config.limits.message_rate = 1_000_000;
             config.limits.message_burst = 1_000_000;
+            // A member that is on its way may miss a good deal meanwhile.
+            config.room.messages_max = 100_000;
+            config.room.bytes_max = 16 * 1024 * 1024;
             config.seeds.clone_from(&seeds);
             change(&mut config);
             let node = Node::start(config).await.unwrap();

@@ -118,6 +118,7 @@ async fn what_goes_to_everyone_comes_to_all_where_clients_may() {
         let got = message(client).await;
         assert_eq!((got.stream.as_str(), got.position), ("everyone", None));
     }
+    drop(cluster);
 
     let cluster = Cluster::start().await;
     let alice = cluster.client("alice").await;

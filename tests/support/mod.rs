@@ -15,6 +15,7 @@ pub mod frames;
 pub mod http;
 pub mod kept;
 pub mod namespaces;
+pub mod process;
 pub mod python;
 pub mod wait;
 
@@ -22,7 +23,8 @@ pub use client::{Client, Event, Handshake};
 pub use cluster::{Cluster, Node, Signal, View};
 pub use http::Response;
 pub use kept::Position;
-pub use wait::{PATIENCE, holds_for, turn, wait_until, within};
+pub use process::Killed;
+pub use wait::{PATIENCE, holds_for, promised, turn, wait_until, within};
 
 /// Whether a test that cannot run here must fail rather than be skipped (`RINGPOST_INSIST=1`).
 pub fn insisting() -> bool {

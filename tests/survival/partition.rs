@@ -66,7 +66,7 @@ fn everything_that_both_sides_of_a_partition_accepted_arrives() {
                 .unwrap_or(0)
         };
         let before = [0, 1, 2].map(accepted);
-        wait_until(PATIENCE, "both sides accept messages", || {
+        wait_until(3 * PATIENCE, "both sides accept messages", || {
             [0, 1, 2]
                 .iter()
                 .all(|&index| accepted(index) >= before[index] + ALONE)

@@ -175,20 +175,21 @@ fn the_handshake_of_tls_is_within_the_time_of_the_handshake() {
     let served = Served::start(&["--handshake-timeout", "1s"]);
     let node = served.node();
     for silent in [&b""[..], b"\x16\x03\x01"] {
+        let start = Instant::now();
         let mut stream = TcpStream::connect(node.listen).unwrap();
         stream.write_all(silent).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let start = Instant::now();
+        stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
         // Nothing, or an alert, and then the end.
         let _ = stream.read_to_end(&mut Vec::new());
         let took = start.elapsed();
         assert!(took > Duration::from_millis(500), "{took:?}");
-        assert!(took < Duration::from_secs(3), "{took:?}");
+        // Less than the default.
+        assert!(took < Duration::from_secs(8), "{took:?}");
     }
     // TLS is done, and then nothing is asked for.
     let start = Instant::now();
     assert!(served.connect().ends(), "it is given up");
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < Duration::from_secs(8));
     // Whoever has been welcomed stays.
     let mut client = served.connect();
     client.upgrade("/ws?user=alice");

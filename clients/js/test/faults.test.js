@@ -232,7 +232,7 @@ describe("through faults", { skip: withoutCluster }, () => {
         super.send(text);
       }
     }
-    const options = { url: proxy.url, user: "bob", pingAfterMs: 50, pongWithinMs: 500, WebSocket: Counting };
+    const options = { url: proxy.url, user: "bob", pingAfterMs: 50, pongWithinMs: 5_000, WebSocket: Counting };
     const client = await connected(options);
     await until("many pings are answered", () => pings > 10);
     assert.equal(client.stats.reconnects, 0);

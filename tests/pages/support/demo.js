@@ -20,22 +20,32 @@ export class Demo extends Browser {
 
   static async open(nodes = 3) {
     const demo = new Demo();
+    try {
+      await demo.#open(nodes);
+    } catch (error) {
+      await demo.stop();
+      throw error;
+    }
+    return demo;
+  }
+
+  /** @param {number} nodes */
+  async #open(nodes) {
     const flags = ["--nodes", String(nodes), "--listen", "127.0.0.1:0"];
-    demo.#child = spawn(binary, ["demo", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = spawn(binary, ["demo", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
     const opened = new Promise((resolve, reject) => {
-      createInterface({ input: demo.#child.stdout }).on("line", (line) => {
+      createInterface({ input: this.#child.stdout }).on("line", (line) => {
         const url = /^Open (\S+)/.exec(line)?.[1];
         if (url) resolve(url);
       });
-      demo.#child.once("exit", () => reject(new Error("the demonstration has ended")));
+      this.#child.once("exit", () => reject(new Error("the demonstration has ended")));
     });
-    demo.url = await within("the demonstration", opened);
-    await demo.start(demo.url);
-    await demo.appear({ width: 1280 });
-    await demo.areOnline("alice", "bob");
+    this.url = await within("the demonstration", opened);
+    await this.start(this.url);
+    await this.appear({ width: 1280 });
+    await this.areOnline("alice", "bob");
     const onRing = `document.querySelectorAll("#stands .stand:not(.gone)").length`;
-    await demo.until("all nodes share the ring", `${onRing} === ${nodes}`);
-    return demo;
+    await this.until("all nodes share the ring", `${onRing} === ${nodes}`);
   }
 
   /** @param {string} selector */
@@ -119,9 +129,13 @@ export class Demo extends Browser {
 
   async stop() {
     await super.stop();
-    if (this.#child.exitCode !== null) return;
+    if (!this.#child || (this.#child.exitCode ?? this.#child.signalCode) !== null) return;
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.kill("SIGTERM");
-    await within("the demonstration ends", ended);
+    try {
+      await within("the demonstration ends", ended);
+    } finally {
+      this.#child.kill("SIGKILL");
+    }
   }
 }

@@ -53,8 +53,13 @@ export class Page extends Browser {
   static async open() {
     const page = new Page();
     page.#server = await serve();
-    await page.start(`http://127.0.0.1:${page.#server.address().port}/`);
-    await page.until("the page", "window.isReady");
+    try {
+      await page.start(`http://127.0.0.1:${page.#server.address().port}/`);
+      await page.until("the page", "window.isReady");
+    } catch (error) {
+      await page.stop();
+      throw error;
+    }
     return page;
   }
 

@@ -36,8 +36,18 @@ export class Browser {
   /** Requests and connections that failed. @type {string[]} */
   failures = [];
 
-  /** Starts it, and loads a page. @param {string} url */
+  /** Starts it, and loads a page; nothing is left running if that fails. @param {string} url */
   async start(url) {
+    try {
+      await this.#load(url);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** @param {string} url */
+  async #load(url) {
     this.#profile = await mkdtemp(join(tmpdir(), "ringpost-browser-"));
     const flags = [...FLAGS, `--user-data-dir=${this.#profile}`, "about:blank"];
     this.#process = spawn(chromium, flags, { stdio: ["ignore", "ignore", "pipe"] });
@@ -50,7 +60,11 @@ export class Browser {
     });
     this.#socket = new WebSocket(await within("the browser", listening));
     this.#socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
-    await new Promise((resolve) => (this.#socket.onopen = resolve));
+    const opened = new Promise((resolve, reject) => {
+      this.#socket.onopen = resolve;
+      this.#socket.onerror = () => reject(new Error("no connection to the browser"));
+    });
+    await within("a connection to the browser", opened);
     const { targetId } = await this.call("Target.createTarget", { url: "about:blank" });
     this.#session = (await this.call("Target.attachToTarget", { targetId, flatten: true })).sessionId;
     for (const domain of ["Page", "Runtime", "Log"]) await this.call(`${domain}.enable`);

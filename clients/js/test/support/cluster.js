@@ -5,7 +5,10 @@ import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 import { binary } from "./platform.js";
-import { until, within } from "./wait.js";
+import { PATIENCE_MS, until, within } from "./wait.js";
+
+/** Tests send as fast as they can. */
+const ROOMY = ["--message-rate", "1000000", "--message-burst", "1000000", "--max-inbox-messages", "100000"];
 
 /** So many ports that were free a moment ago: each node must know the peer ports of all. */
 async function freePorts(count) {
@@ -34,13 +37,15 @@ class Node {
 
   /** What it answers on its admin address. */
   async admin(path, options) {
-    const answer = await fetch(`http://${this.adminAddress}${path}`, options);
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const answer = await fetch(`http://${this.adminAddress}${path}`, { signal, ...options });
     return answer.json();
   }
 
   async locate(user, token) {
     const url = `${this.url.replace("ws", "http")}/locate?user=${encodeURIComponent(user)}`;
-    const answer = await fetch(url, token && { headers: { authorization: `Bearer ${token}` } });
+    const headers = token ? { authorization: `Bearer ${token}` } : {};
+    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
     return (await answer.json()).node;
   }
 }
@@ -63,8 +68,15 @@ export class Cluster {
     cluster.#seeds = ports.map((port) => `127.0.0.1:${port}`);
     cluster.#flags = flags;
     cluster.#proxies = proxies;
-    await Promise.all(cluster.#seeds.map((_, index) => cluster.#spawn(index)));
-    await cluster.settled();
+    // Each to its end: whatever has failed, no process comes after all are stopped.
+    const starting = await Promise.allSettled(cluster.#seeds.map((_, index) => cluster.#spawn(index)));
+    try {
+      for (const start of starting) if (start.status === "rejected") throw start.reason;
+      await cluster.settled();
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
     return cluster;
   }
 
@@ -82,7 +94,7 @@ export class Cluster {
     const proxy = this.#proxies[index];
     if (proxy) [proxy.target] = await freePorts(1);
     flags.push("--listen", `127.0.0.1:${proxy?.target ?? 0}`, ...(proxy ? ["--advertise-url", proxy.url] : []));
-    const child = spawn(binary, ["serve", ...flags, ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(binary, ["serve", ...flags, ...ROOMY, ...this.#flags], { stdio: ["ignore", "pipe", "pipe"] });
     let log = "";
     child.stderr.on("data", (data) => (log = (log + data).slice(-4000)));
     const exit = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
@@ -112,10 +124,11 @@ export class Cluster {
 
   /** A user that this node owns, by a name that no test has had. */
   async userOf(node, prefix) {
-    for (let number = 0; ; number += 1) {
+    for (let number = 0; number < 10_000; number += 1) {
       const user = `${prefix}-${number}`;
       if ((await node.locate(user, this.#tokenOf?.(user))) === node.id) return user;
     }
+    throw new Error(`${node.id} owns hardly anybody`);
   }
 
   node(id) {
