@@ -19,7 +19,10 @@ fn an_inbox_takes_so_many_messages_until_some_are_acked() {
     assert_eq!(outcome(&refused), "inbox_full", "{refused}");
     assert_eq!(refused["error"]["retry"], true, "{refused}");
     // Counted by the node that tells the sender.
-    assert_eq!(cluster.nodes[0].metric("ringpost_inbox_full_total"), 1);
+    assert_eq!(
+        cluster.nodes[0].metric("ringpost_messages_inbox_full_total"),
+        1
+    );
     // Nobody else is concerned, nor is what is not kept.
     let carol = cluster.user_of(1, "carol");
     alice.keep_accepted(&carol, "m", "1");

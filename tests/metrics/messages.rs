@@ -69,17 +69,17 @@ fn deliveries_receipts_and_copies_are_counted_where_their_time_was_taken() {
     assert!(count(1, "replication", &[]) >= 2.0);
 
     let bytes = |node: usize, name: &str| {
-        let name = format!("ringpost_bytes_{name}_total");
+        let name = format!("ringpost_{name}_bytes_total");
         scrape(&cluster.nodes[node]).value(&name)
     };
     // Quotes are a part of the body.
     let bodies = |count: u32| count * 6;
-    assert!(is(bytes(0, "in"), bodies(6)));
-    assert!(is(bytes(0, "out"), bodies(2)));
+    assert!(is(bytes(0, "received"), bodies(6)));
+    assert!(is(bytes(0, "delivered"), bodies(2)));
     assert!(is(bytes(0, "forwarded"), bodies(4)));
-    assert!(is(bytes(1, "out"), bodies(2)));
+    assert!(is(bytes(1, "delivered"), bodies(2)));
     assert!(is(bytes(1, "forwarded"), bodies(1)), "that of qos 0");
-    assert!(is(bytes(2, "out"), bodies(2)));
+    assert!(is(bytes(2, "delivered"), bodies(2)));
 }
 
 #[test]
