@@ -145,6 +145,8 @@ fn past_max_pending_sends_a_session_is_read_no_further_and_nothing_fails() {
         assert_eq!(outcome(&receipt), "accepted", "{receipt}");
     }
     alice.assert_quiet_and_alive();
+    let paused = cluster.nodes[0].metric("ringpost_sends_paused_total");
+    assert!((1..=200).contains(&paused), "{paused}");
     let (mut bobs, _) = session_at(&cluster, 1, &bob, "");
     for number in 0..200 {
         assert_eq!(bobs.expect("message")["body"], number);
