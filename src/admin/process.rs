@@ -13,8 +13,8 @@ const TICKS: f64 = 100.0;
 /// Appends what there is to know of this process.
 pub(super) fn render(text: &mut Exposition, started_unix_ms: u64) {
     let help = "Start time of the process since unix epoch in seconds.";
-    let start = Duration::from_millis(started_unix_ms).as_secs_f64();
-    text.single(Kind::Gauge, "process_start_time_seconds", help, start);
+    let seconds = Duration::from_millis(started_unix_ms).as_secs_f64();
+    text.single(Kind::Gauge, "process_start_time_seconds", help, seconds);
 
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let stat = read("/proc/self/stat");

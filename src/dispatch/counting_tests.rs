@@ -7,7 +7,8 @@ use std::path::Path as File;
 use super::tests::{Hand, doubtful, doubtful_with, session, user_of, view};
 use super::*;
 use crate::core::peer::{Answer, Reply as Said};
-use crate::core::view::{Member, MemberState};
+use crate::core::view::Member;
+use crate::core::view::MemberState::{self, Alive, Down, Suspect};
 
 /// A user whom the other node owns.
 fn user_elsewhere(dispatch: &Dispatch) -> UserId {
@@ -16,7 +17,7 @@ fn user_elsewhere(dispatch: &Dispatch) -> UserId {
     theirs.next().unwrap()
 }
 
-fn message<'a>(id: &'a str, to: Recipient, qos: Qos) -> Send<'a> {
+fn message(id: &str, to: Recipient, qos: Qos) -> Send<'_> {
     Send {
         id: id.into(),
         to,
@@ -235,7 +236,7 @@ fn a_member_is_suspected_once_until_it_is_not_any_more() {
             state: if member.id.as_str() == "n2" {
                 state
             } else {
-                MemberState::Alive
+                Alive
             },
             ..member.clone()
         });
@@ -244,7 +245,6 @@ fn a_member_is_suspected_once_until_it_is_not_any_more() {
         dispatch.publish(Arc::new(next));
         dispatch.counters().suspicions.get()
     };
-    use MemberState::{Alive, Down, Suspect};
     let states = [Alive, Suspect, Suspect, Alive, Suspect, Down];
     assert_eq!(states.map(publish), [0, 1, 1, 1, 2, 2]);
 }

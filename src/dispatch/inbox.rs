@@ -140,10 +140,10 @@ impl Dispatch {
         };
         let sent = matches!(request, Request::Replicate { .. }).then_some(now);
         let origin = Origin::Stream { about, sent };
-        if let Err(full) = link.push(request, Some(origin), now + timeout) {
-            if let Some(Origin::Stream { about, .. }) = full.0.1 {
-                Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
-            }
+        if let Err(full) = link.push(request, Some(origin), now + timeout)
+            && let Some(Origin::Stream { about, .. }) = full.0.1
+        {
+            Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
         }
     }
 

@@ -196,8 +196,8 @@ impl Dispatch {
 
 /// Members that are suspect now and were not before.
 fn suspicions(old: &View, new: &View) -> u64 {
-    let is_suspect = |member: &&Member| member.state == MemberState::Suspect;
-    let suspect = new.members.iter().filter(is_suspect);
-    let were = |member: &&Member| old.member(&member.id).filter(is_suspect).is_some();
-    suspect.filter(|member| !were(member)).count() as u64
+    let is_suspect = |member: &Member| member.state == MemberState::Suspect;
+    let suspect = new.members.iter().filter(|member| is_suspect(member));
+    let is_new = |member: &&Member| !old.member(&member.id).is_some_and(is_suspect);
+    suspect.filter(is_new).count() as u64
 }
