@@ -8,7 +8,7 @@ use super::tests::{Hand, doubtful, doubtful_with, session, user_of, view};
 use super::*;
 use crate::core::peer::{Answer, Reply as Said};
 use crate::core::view::Member;
-use crate::core::view::MemberState::{self, Alive, Down, Suspect};
+use crate::core::view::MemberState::{Alive, Down, Suspect};
 
 /// A user whom the other node owns.
 fn user_elsewhere(dispatch: &Dispatch) -> UserId {
