@@ -72,7 +72,8 @@ struct Group {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Alert {
-    alert: String,
+    #[serde(rename = "alert")]
+    name: String,
     expr: String,
     #[serde(rename = "for")]
     wait: Option<String>,
@@ -160,10 +161,10 @@ fn panels_of_the_dashboard_lie_side_by_side() {
 fn every_alert_says_when_how_bad_it_is_and_where_help_is() {
     let alerts = alerts();
     assert!(alerts.len() > 20);
-    let names: BTreeSet<&str> = alerts.iter().map(|alert| &*alert.alert).collect();
+    let names: BTreeSet<&str> = alerts.iter().map(|alert| &*alert.name).collect();
     assert_eq!(names.len(), alerts.len(), "each name once");
     for alert in &alerts {
-        assert!(alert.alert.starts_with("Ringpost"), "{alert:?}");
+        assert!(alert.name.starts_with("Ringpost"), "{alert:?}");
         // Prometheus' own, of a node that says nothing.
         let of_prometheus = alert.expr.starts_with("up{");
         let ours = metrics_in(&alert.expr);
@@ -189,7 +190,7 @@ fn every_alert_says_when_how_bad_it_is_and_where_help_is() {
             "{alert:?}"
         );
         assert!(is_balanced(summary), "{alert:?}");
-        let anchor = format!("{OPERATIONS}#alert-{}", alert.alert.to_lowercase());
+        let anchor = format!("{OPERATIONS}#alert-{}", alert.name.to_lowercase());
         assert_eq!(*runbook_url, anchor);
     }
 }
@@ -225,7 +226,7 @@ fn tests_of_alerts_expect_what_the_alerts_say() {
     let alerts = alerts();
     for case in cases {
         let name = case["alertname"].as_str().expect("a name");
-        let alert = alerts.iter().find(|alert| alert.alert == name);
+        let alert = alerts.iter().find(|alert| alert.name == name);
         let alert = alert.unwrap_or_else(|| panic!("there is no {name}"));
         for fired in case["exp_alerts"].as_sequence().into_iter().flatten() {
             let severity = fired["exp_labels"]["severity"].as_str();
@@ -246,7 +247,7 @@ fn the_operations_manual_knows_every_alert() {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchors: BTreeSet<String> = headings.map(anchor).collect();
     for alert in alerts() {
-        let name = alert.alert;
+        let name = alert.name;
         let wanted = format!("alert-{}", name.to_lowercase());
         assert!(anchors.contains(&wanted), "no heading \"Alert: {name}\"");
     }

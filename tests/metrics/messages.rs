@@ -106,7 +106,7 @@ fn what_is_past_a_limit_is_counted_by_that_limit() {
         request["id"] = json!(id);
         client.send_json(&request);
         let reply = client.reply_to(id, PATIENCE);
-        outcome(&reply).to_owned()
+        outcome(&reply)
     };
     let rooms = ["a", "b", "c"].map(|room| json!({"room": room}));
     let many = json!({"type": "join", "rooms": rooms});
