@@ -21,7 +21,7 @@ pub(super) fn render(dispatch: &Dispatch) -> String {
     };
     streams_and_sessions(&mut gauge, dispatch);
     cluster(&mut gauge, dispatch);
-    process::render(&mut text);
+    process::render(&mut text, dispatch.started_unix_ms());
     text.finish()
 }
 
@@ -36,7 +36,8 @@ fn durations(text: &mut Exposition, dispatch: &Dispatch) {
                 the owner (hop) or the guest's node (guest) had said so.";
     text.histogram("ringpost_delivery_seconds", help, "path", &paths);
     let by_qos = [("0", &stats.receipt_qos0), ("1", &stats.receipt_qos1)];
-    let help = "Time from taking a message to its receipt, whatever that says.";
+    let help = "Time from taking a message to its receipt, be it good or bad; without messages to everyone, and \
+                without those refused at once for their rate, their rights or their id.";
     text.histogram("ringpost_receipt_seconds", help, "qos", &by_qos);
     let help = "Time from sending a copy of messages to a holder to its acknowledgement.";
     let copies = [("", &stats.replication)];
@@ -63,6 +64,8 @@ fn streams_and_sessions(gauge: &mut impl FnMut(&str, &str, u64), dispatch: &Disp
     );
     let help = "Messages of senders at this node that are to be kept and have no receipt yet.";
     gauge("messages_pending", help, dispatch.unresolved() as u64);
+    let help = "Keys, secrets and certificates in use that are older than their files, which cannot be used.";
+    gauge("key_files_unusable", help, dispatch.stale_keys());
     let help = "Webhook events that the receiver does not have yet.";
     gauge("webhook_queued", help, dispatch.webhooks_queued() as u64);
 }

@@ -1,7 +1,8 @@
-//! What Prometheus' own clients tell of their process, under the same names. Linux alone; elsewhere
-//! there is nothing to read, and these metrics are absent.
+//! What Prometheus' own clients tell of their process, under the same names. On Linux; elsewhere
+//! there is nothing to read, and all but its start is absent.
 
 use std::fs;
+use std::time::Duration;
 
 use super::exposition::{Exposition, Kind};
 
@@ -10,7 +11,11 @@ use super::exposition::{Exposition, Kind};
 const TICKS: f64 = 100.0;
 
 /// Appends what there is to know of this process.
-pub(super) fn render(text: &mut Exposition) {
+pub(super) fn render(text: &mut Exposition, started_unix_ms: u64) {
+    let help = "Start time of the process since unix epoch in seconds.";
+    let seconds = Duration::from_millis(started_unix_ms).as_secs_f64();
+    text.single(Kind::Gauge, "process_start_time_seconds", help, seconds);
+
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let stat = read("/proc/self/stat");
     if let Some(ticks) = cpu_ticks(&stat) {
@@ -36,10 +41,6 @@ pub(super) fn render(text: &mut Exposition) {
             let help = "Maximum number of open file descriptors.";
             text.single(Kind::Gauge, "process_max_fds", help, max);
         }
-    }
-    if let Some(start) = start_seconds(&stat, &read("/proc/stat")) {
-        let help = "Start time of the process since unix epoch in seconds.";
-        text.single(Kind::Gauge, "process_start_time_seconds", help, start);
     }
 }
 
@@ -68,12 +69,6 @@ fn cpu_ticks(stat: &str) -> Option<f64> {
     Some(times.next()? + times.next()?)
 }
 
-fn start_seconds(stat: &str, system: &str) -> Option<f64> {
-    let since_boot = numbers(stat).nth(18)? / TICKS;
-    let boot = system.lines().find_map(|l| l.strip_prefix("btime "))?;
-    Some(boot.trim().parse::<f64>().ok()? + since_boot)
-}
-
 /// A line such as `VmRSS:      1234 kB`.
 fn bytes_of(status: &str, name: &str) -> Option<u64> {
     let value = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -91,10 +86,17 @@ mod tests {
     #[test]
     fn times_stand_behind_a_name_with_anything_in_it() {
         assert_eq!(cpu_ticks(STAT), Some(200.0));
-        let start = start_seconds(STAT, "cpu 1 2\nbtime 1700000000\nprocesses 3\n");
-        assert_eq!(start, Some(1_700_000_123.45));
-        assert_eq!(start_seconds(STAT, ""), None);
         assert_eq!(cpu_ticks(""), None);
+    }
+
+    #[test]
+    fn the_start_is_known_without_the_files_of_the_whole_machine() {
+        // A service may be shown its own process alone (ProcSubset=pid).
+        let mut text = Exposition::default();
+        render(&mut text, 1_700_000_123_450);
+        let text = text.finish();
+        let start = "process_start_time_seconds 1700000123.45\n";
+        assert!(text.contains(start), "{text}");
     }
 
     #[test]

@@ -145,6 +145,13 @@ impl<T> Link<T> {
         self.unanswered
     }
 
+    /// Whether messages wait because as many as may be are unanswered.
+    #[must_use]
+    pub fn waits_for_window(&self) -> bool {
+        let is_full = self.connected && self.unanswered >= self.limits.window;
+        is_full && !self.messages.waiting.is_empty()
+    }
+
     /// Puts a request at the end of its line. Without a context no reply is wanted. A line takes any
     /// request while it is empty, however large.
     ///
@@ -371,6 +378,24 @@ mod tests {
         assert_eq!(link.unanswered(), 4);
         assert_eq!(link.reply(6), Some(11));
         assert!(link.take_batch(10, 10_000).is_empty());
+    }
+
+    #[test]
+    fn messages_wait_for_the_window_while_it_is_full_and_nothing_else_does() {
+        let mut link = Link::new(LIMITS);
+        link.connected();
+        let late = Instant::now() + Duration::from_secs(9);
+        for n in 0..4 {
+            link.push(message(), Some(n), late).unwrap();
+        }
+        assert!(!link.waits_for_window(), "nothing was sent");
+        assert_eq!(link.take_batch(10, 10_000).len(), 4);
+        link.push(ask("u"), Some(4), late).unwrap();
+        assert!(!link.waits_for_window());
+        link.push(message(), Some(5), late).unwrap();
+        assert!(link.waits_for_window());
+        assert_eq!(link.reply(1), Some(0));
+        assert!(!link.waits_for_window());
     }
 
     #[test]

@@ -57,6 +57,12 @@ impl Envelope {
         FIXED + names + self.body_len()
     }
 
+    /// Whether it is a message of somebody, and not a notice of a delivery.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        matches!(self.content, Content::Body(_))
+    }
+
     /// The bytes of the body; a notice has none.
     #[must_use]
     pub fn body_len(&self) -> usize {

@@ -109,7 +109,9 @@ impl Dispatch {
         trace: Option<TraceContext>,
     ) -> oneshot::Receiver<Receipt> {
         self.counters.messages_of_backends.add();
-        self.counters.bytes_in.add_many(send.body.len() as u64);
+        self.counters
+            .received_bytes
+            .add_many(send.body.len() as u64);
         let (sender, receipt) = oneshot::channel();
         let pending = match self.pending(from, send, sender) {
             Ok(pending) => Box::new(pending),

@@ -19,12 +19,9 @@ impl Dispatch {
         };
         for link in self.topology.load().links() {
             let request = Request::Broadcast(broadcast.clone());
-            let pushed = link.is_connected() && {
+            // One without a connection hears nothing of it.
+            if link.is_connected() && link.push(request, None, self.deadline()).is_ok() {
                 self.counters.sent_on(broadcast.body.len());
-                link.push(request, None, self.deadline()).is_ok()
-            };
-            if !pushed {
-                self.counters.peer_queue_full.add();
             }
         }
         self.take_broadcast(&broadcast);

@@ -28,7 +28,7 @@ counters! {
     sessions_closed,
     /// Handshakes answered with a redirect to the user's owner.
     redirects,
-    /// Handshakes refused with an error status.
+    /// Handshakes refused with an error status or, in `frame` mode, in frames, and sessions that were never let in.
     handshakes_refused,
     /// Sessions told to move after the ring changed or for a drain.
     moves,
@@ -36,16 +36,16 @@ counters! {
     messages_in,
     /// Messages taken from backends.
     messages_of_backends,
-    /// Messages handed to sessions.
+    /// Messages handed to sessions, once for each session; notices of delivery are none.
     messages_out,
-    /// Messages sent to another node.
+    /// Messages put into the queue to another node, without copies, batches for guests and notices of delivery.
     forwarded,
     /// Bytes of the bodies of messages taken from clients and backends.
-    bytes_in,
+    received_bytes,
     /// Bytes of the bodies of messages handed to sessions, once for each session.
-    bytes_out,
+    delivered_bytes,
     /// Bytes of the bodies of messages sent to another node; not those of copies and of batches for guests.
-    bytes_forwarded,
+    forwarded_bytes,
     /// Batches of kept messages sent to another node, for a guest or all members of a room there.
     deliveries,
     /// Messages that arrived from another node although a third one owns the user.
@@ -59,9 +59,9 @@ counters! {
     /// Messages that were accepted before, and recognised.
     repeats,
     /// Messages refused because the recipient's inbox was full.
-    inbox_full,
+    messages_inbox_full,
     /// Messages refused because too many had come to the room within the dedupe window.
-    rooms_over_rate,
+    messages_over_room_rate,
     /// Kept messages that nobody acked, dropped for their age.
     expired,
     /// Copies of streams that a drained node still held at its end.
@@ -82,8 +82,18 @@ counters! {
     unreachable,
     /// Messages whose outcome is not known.
     unknown,
-    /// Requests refused because a peer's queue was full.
+    /// Requests that the queue to a peer had no room for, once for each try; a kept message is tried again.
     peer_queue_full,
+    /// Times that messages began to wait because a peer had as many unanswered ones as it may.
+    peer_window_full,
+    /// Times that members became suspect to this node.
+    suspicions,
+    /// Requests refused because they named more users or rooms than one may.
+    requests_too_large,
+    /// Joins refused because the session was in as many rooms as it may be.
+    rooms_over_limit,
+    /// Times that a session was not read because it had as many messages without a receipt as it may.
+    sends_paused,
     /// Sessions closed because they read too slowly.
     slow_readers,
     /// Sessions closed because nothing was heard of them.
@@ -130,7 +140,7 @@ counters! {
     /// Webhook events that the receiver has taken.
     webhook_sent,
     /// Webhook requests that the receiver has not taken and that are sent again.
-    webhook_retried,
+    webhook_requests_retried,
     /// Webhook events dropped: refused, too old, or no room for them.
     webhook_dropped,
     /// Failures to accept a connection.
@@ -141,13 +151,13 @@ impl Counters {
     /// A message with a body of so many bytes was handed to so many sessions.
     pub(super) fn handed(&self, sessions: u64, bytes: usize) {
         self.messages_out.add_many(sessions);
-        self.bytes_out.add_many(sessions * bytes as u64);
+        self.delivered_bytes.add_many(sessions * bytes as u64);
     }
 
-    /// A message with a body of so many bytes is sent to another node.
+    /// A message with a body of so many bytes stands in the queue to another node.
     pub(super) fn sent_on(&self, bytes: usize) {
         self.forwarded.add();
-        self.bytes_forwarded.add_many(bytes as u64);
+        self.forwarded_bytes.add_many(bytes as u64);
     }
 }
 

@@ -88,6 +88,7 @@ impl Dispatch {
                 let mut refused = locals.filter(|local| local.id == session);
                 if let Some(session) = refused.next().and_then(|l| l.handle.session()) {
                     self.counters.sessions_over_limit.add();
+                    self.counters.handshakes_refused.add();
                     too_many_sessions(session);
                 }
                 let _ = shard.directory.close(key, session);

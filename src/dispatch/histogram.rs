@@ -158,6 +158,8 @@ mod tests {
         let mut expected = [0; BOUNDS.len() + 1];
         (expected[0], expected[1], expected[BOUNDS.len()]) = (1, 1, 1);
         assert_eq!(durations.buckets, expected);
+        assert_eq!(durations.sum_ns, 50_001 + u64::MAX / 2);
+        assert_eq!(durations.count(), 3);
     }
 
     #[test]

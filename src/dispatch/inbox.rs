@@ -140,11 +140,10 @@ impl Dispatch {
         };
         let sent = matches!(request, Request::Replicate { .. }).then_some(now);
         let origin = Origin::Stream { about, sent };
-        if let Err(full) = link.push(request, Some(origin), now + timeout) {
-            self.counters.peer_queue_full.add();
-            if let Some(Origin::Stream { about, .. }) = full.0.1 {
-                Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
-            }
+        if let Err(full) = link.push(request, Some(origin), now + timeout)
+            && let Some(Origin::Stream { about, .. }) = full.0.1
+        {
+            Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
         }
     }
 
@@ -268,9 +267,12 @@ impl Dispatch {
         let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
             None => Some(Origin::Append(ticket)),
             Some(link) => {
-                self.counters.sent_on(append.message.body_len());
+                let bytes = append.message.body_len();
                 let request = Request::Append(append);
                 let pushed = link.push(request, Some(Origin::Append(ticket)), self.deadline());
+                if pushed.is_ok() {
+                    self.counters.sent_on(bytes);
+                }
                 pushed.err().and_then(|full| full.0.1)
             }
         };

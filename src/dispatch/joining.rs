@@ -166,6 +166,7 @@ impl Dispatch {
             .unzip();
         let entered: Vec<RoomName> = entered.into_iter().flatten().collect();
         if !session.enter(&entered, max) {
+            self.counters.rooms_over_limit.add();
             return Err(max);
         }
         let request = Arc::new(JoinRequest {

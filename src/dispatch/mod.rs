@@ -125,7 +125,7 @@ pub struct Dispatch {
     /// Enough members were there and nothing waited for a copy, at some time since the node has joined.
     taken_over: AtomicBool,
     next_session: AtomicU64,
-    counters: Counters,
+    counters: Arc<Counters>,
     timings: Timings,
     /// Sessions to be told to move, oldest change first.
     moving: Mutex<VecDeque<Weak<Session>>>,
@@ -142,6 +142,10 @@ pub struct Dispatch {
     tracing: Option<Tracing>,
     /// Absent where users are believed.
     tickets: Option<Tickets>,
+    /// Keys and certificates that are older than their files, which cannot be used.
+    stale_keys: AtomicU64,
+    /// Since when it runs, in milliseconds since the Unix epoch.
+    started_unix_ms: u64,
     overview: Overview,
 }
 
@@ -168,6 +172,7 @@ impl Dispatch {
             move_bucket: TokenBucket::new(config.rebalance_rate, now).into(),
             config,
             started: now,
+            started_unix_ms: clock.unix_ms(),
             clock,
             consents: Mutex::new(Consents::new(&view)),
             topology: ArcSwap::from_pointee(Topology::alone(view)),
@@ -178,7 +183,7 @@ impl Dispatch {
             reported: Mutex::default(),
             taken_over: AtomicBool::new(false),
             next_session: AtomicU64::new(first_session),
-            counters: Counters::default(),
+            counters: Arc::default(),
             timings: Timings::default(),
             moving: Mutex::default(),
             guests: Mutex::default(),
@@ -188,6 +193,7 @@ impl Dispatch {
             webhooks: None,
             tracing: None,
             tickets: None,
+            stale_keys: AtomicU64::new(0),
         }
     }
 
@@ -209,6 +215,12 @@ impl Dispatch {
     #[must_use]
     pub fn unix_ms(&self) -> u64 {
         self.clock.unix_ms()
+    }
+
+    /// When this node started, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn started_unix_ms(&self) -> u64 {
+        self.started_unix_ms
     }
 
     /// The members, the ring and the links as they are now.
@@ -263,7 +275,9 @@ impl Dispatch {
     /// A client's message. Its receipt goes to the client's outbox, now or later.
     pub fn send(&self, session: &Arc<Session>, send: &Send<'_>) {
         self.counters.messages_in.add();
-        self.counters.bytes_in.add_many(send.body.len() as u64);
+        self.counters
+            .received_bytes
+            .add_many(send.body.len() as u64);
         if !send.echo {
             session.mute(&send.id);
         }
@@ -353,13 +367,15 @@ impl Dispatch {
             None => origin,
             Some(link) => {
                 envelope.hops += 1;
-                self.counters.sent_on(envelope.body_len());
+                let bytes = envelope.is_message().then(|| envelope.body_len());
                 match link.push(Request::Envelope(envelope), origin, self.deadline()) {
-                    Ok(()) => return,
-                    Err(full) => {
-                        self.counters.peer_queue_full.add();
-                        full.0.1
+                    Ok(()) => {
+                        if let Some(bytes) = bytes {
+                            self.counters.sent_on(bytes);
+                        }
+                        return;
                     }
+                    Err(full) => full.0.1,
                 }
             }
         };
@@ -373,7 +389,7 @@ impl Dispatch {
             let handed = hand_over(&shard, envelope);
             (handed, shard.directory.guest_nodes(&envelope.to))
         };
-        self.counters.handed(handed, envelope.body_len());
+        self.count_handed(envelope, handed);
         // Once one session has it, its sender need not wait for the guests.
         if handed > 0 {
             self.settle(origin.take(), Outcome::Done);
@@ -406,10 +422,16 @@ impl Dispatch {
         self.trace_end(span, outcome);
     }
 
+    fn count_handed(&self, envelope: &Envelope, sessions: u64) {
+        if envelope.is_message() {
+            self.counters.handed(sessions, envelope.body_len());
+        }
+    }
+
     fn deliver_to_guests(&self, envelope: &Envelope, origin: Option<Origin>) {
         let span = self.trace_on(Step::Deliver, envelope.trace.as_deref(), &envelope.id);
         let handed = hand_over(&self.shard(&envelope.to), envelope);
-        self.counters.handed(handed, envelope.body_len());
+        self.count_handed(envelope, handed);
         let outcome = if handed > 0 {
             Outcome::Done
         } else {
@@ -461,5 +483,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[cfg(test)]
+mod counting_tests;
 #[cfg(test)]
 mod tests;

@@ -150,8 +150,11 @@ impl Dispatch {
             Outcome::Done => return None,
             Outcome::Offline => (ErrorCode::Offline, &self.counters.offline),
             Outcome::Unknown => (ErrorCode::Unknown, &self.counters.unknown),
-            Outcome::InboxFull => (ErrorCode::InboxFull, &self.counters.inbox_full),
-            Outcome::RateLimited => (ErrorCode::RateLimited, &self.counters.rooms_over_rate),
+            Outcome::InboxFull => (ErrorCode::InboxFull, &self.counters.messages_inbox_full),
+            Outcome::RateLimited => (
+                ErrorCode::RateLimited,
+                &self.counters.messages_over_room_rate,
+            ),
             Outcome::Unreachable
             | Outcome::TooMany
             | Outcome::NotOwner

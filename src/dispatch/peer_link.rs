@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Pending;
+use super::counters::Counters;
 use super::presence::Gather;
 use super::session::Session;
 use super::spans::OpenSpan;
@@ -177,6 +178,7 @@ pub struct PeerLink {
     generation: Generation,
     address: Arc<str>,
     link: Mutex<Link<Origin>>,
+    counters: Arc<Counters>,
     /// Something waits to be sent.
     wake: Notify,
     /// The last connection broke, or could not be made.
@@ -193,12 +195,14 @@ impl PeerLink {
         generation: Generation,
         address: Arc<str>,
         limits: LinkLimits,
+        counters: Arc<Counters>,
     ) -> Self {
         Self {
             node,
             generation,
             address,
             link: Mutex::new(Link::new(limits)),
+            counters,
             wake: Notify::new(),
             broken: AtomicBool::new(false),
             gone: CancellationToken::new(),
@@ -274,20 +278,37 @@ impl PeerLink {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts if messages have to wait for the window from now on.
+    fn with_window<R>(&self, act: impl FnOnce(&mut Link<Origin>) -> R) -> R {
+        let mut link = self.lock();
+        let waited = link.waits_for_window();
+        let result = act(&mut link);
+        if !waited && link.waits_for_window() {
+            self.counters.peer_window_full.add();
+        }
+        result
+    }
+
+    /// Queues a request. One that there is no room for is counted, and comes back.
     pub(super) fn push(
         &self,
         request: Request,
         origin: Option<Origin>,
         deadline: Instant,
     ) -> Result<(), Full<Origin>> {
-        self.lock().push(request, origin, deadline)?;
-        self.wake.notify_one();
-        Ok(())
+        let pushed = self.with_window(|link| link.push(request, origin, deadline));
+        match &pushed {
+            Ok(()) => self.wake.notify_one(),
+            // A link whose peer is gone has room.
+            Err(_) if self.gone.is_cancelled() => {}
+            Err(_) => self.counters.peer_queue_full.add(),
+        }
+        pushed
     }
 
     /// What may be sent now.
     pub fn take_batch(&self, requests_max: usize, bytes_max: usize) -> Vec<(u64, Request)> {
-        self.lock().take_batch(requests_max, bytes_max)
+        self.with_window(|link| link.take_batch(requests_max, bytes_max))
     }
 
     /// What may be sent now, as soon as there is something.

@@ -36,7 +36,9 @@ impl Dispatch {
         }
         // The program may, whatever its clients may.
         self.counters.messages_in.add();
-        self.counters.bytes_in.add_many(send.body.len() as u64);
+        self.counters
+            .received_bytes
+            .add_many(send.body.len() as u64);
         send.qos = Qos::AtMostOnce;
         self.broadcast(session.user(), &send);
         session.tell(&Reply::Receipt {

@@ -177,10 +177,8 @@ impl Dispatch {
                     count,
                 };
                 let link = topology.link(&node).filter(|link| link.is_connected());
-                if let Some(link) = link
-                    && link.push(request, None, self.deadline()).is_err()
-                {
-                    self.counters.peer_queue_full.add();
+                if let Some(link) = link {
+                    let _ = link.push(request, None, self.deadline());
                 }
             }
         }

@@ -78,6 +78,7 @@ impl Dispatch {
                 }
             } else {
                 self.counters.sessions_over_limit.add();
+                self.counters.handshakes_refused.add();
                 too_many_sessions(&session);
                 let _ = shard.directory.close(inbox, id);
             }

@@ -1,5 +1,6 @@
 //! What a node has done so far, as numbers that can be added up over the nodes of a cluster.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -40,7 +41,8 @@ impl Timings {
         self.of(path).record(took);
     }
 
-    /// A sender was told what became of its message, whatever that was.
+    /// A sender was told what became of its message, be it good or bad. What is refused before it is
+    /// sent (for its rate, its rights or its id) does not count, nor do messages to everyone.
     pub(super) fn receipt(&self, qos: Qos, took: Duration) {
         self.receipts[usize::from(qos == Qos::AtLeastOnce)].record(took);
     }
@@ -177,9 +179,9 @@ impl Dispatch {
             messages_in: counters.messages_in.get() + counters.messages_of_backends.get(),
             messages_out: counters.messages_out.get(),
             forwarded: counters.forwarded.get(),
-            bytes_in: counters.bytes_in.get(),
-            bytes_out: counters.bytes_out.get(),
-            bytes_forwarded: counters.bytes_forwarded.get(),
+            bytes_in: counters.received_bytes.get(),
+            bytes_out: counters.delivered_bytes.get(),
+            bytes_forwarded: counters.forwarded_bytes.get(),
             accepted: counters.accepted.get(),
             offline: counters.offline.get(),
             unreachable: counters.unreachable.get(),
@@ -194,6 +196,21 @@ impl Dispatch {
             receipt_qos1: qos1.get(),
             replication: timings.replication.get(),
         }
+    }
+
+    /// Keys, secrets and certificates in use that are older than their files, which cannot be used.
+    #[must_use]
+    pub fn stale_keys(&self) -> u64 {
+        self.stale_keys.load(Ordering::Relaxed)
+    }
+
+    /// One of them has become stale, or is fresh again.
+    pub fn count_stale_keys(&self, was_stale: bool, is_stale: bool) {
+        match (was_stale, is_stale) {
+            (false, true) => self.stale_keys.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.stale_keys.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => 0,
+        };
     }
 
     /// How long it is since then.

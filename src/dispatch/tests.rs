@@ -21,7 +21,7 @@ const LIMITS: LogLimits = LogLimits {
     seen_age: Duration::from_secs(600),
 };
 
-fn view(names: &[&str]) -> Arc<View> {
+pub(super) fn view(names: &[&str]) -> Arc<View> {
     let members = names.iter().map(|name| Member {
         id: NodeId::new(name).unwrap(),
         generation: Generation(1),
@@ -40,7 +40,7 @@ fn view(names: &[&str]) -> Arc<View> {
 
 /// A clock that is put forward by hand.
 #[derive(Debug)]
-pub(super) struct Hand(Instant, Mutex<Duration>);
+pub(super) struct Hand(Instant, pub(super) Mutex<Duration>);
 
 impl Clock for Hand {
     fn now(&self) -> Instant {
@@ -54,12 +54,17 @@ impl Clock for Hand {
 
 /// A node that knows of another one, which has not said anything yet.
 pub(super) fn doubtful() -> (Dispatch, Arc<Hand>) {
+    doubtful_with(1 << 20)
+}
+
+/// The same, with so many bytes that may wait for the other one.
+pub(super) fn doubtful_with(queue_bytes_max: usize) -> (Dispatch, Arc<Hand>) {
     let config = DispatchConfig {
         request_timeout: Duration::from_secs(15),
         copy_timeout: Duration::from_secs(2),
         link: LinkLimits {
             window: 10,
-            queue_bytes_max: 1 << 20,
+            queue_bytes_max,
         },
         streams: StreamConfig {
             replicas: 2,
@@ -82,13 +87,13 @@ pub(super) fn doubtful() -> (Dispatch, Arc<Hand>) {
 }
 
 /// A user whom this node owns.
-fn user_of(dispatch: &Dispatch) -> UserId {
+pub(super) fn user_of(dispatch: &Dispatch) -> UserId {
     let users = (0..100).map(|n| UserId::new(&format!("u{n}")).unwrap());
     let mut mine = users.filter(|user| dispatch.topology().is_mine(user.as_str()));
     mine.next().unwrap()
 }
 
-fn session(dispatch: &Dispatch, user: &UserId) -> Arc<Session> {
+pub(super) fn session(dispatch: &Dispatch, user: &UserId) -> Arc<Session> {
     dispatch.open(SessionConfig {
         principal: Principal::believed(user.clone()),
         onward: "user=u".into(),

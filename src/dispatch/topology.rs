@@ -99,6 +99,9 @@ impl Dispatch {
             self.topology.store(Arc::clone(&new));
             (old, new)
         };
+        self.counters
+            .suspicions
+            .add_many(suspicions(&old.view, &new.view));
         let gone = |node: &NodeId| new.link(node).is_none();
         for shard in &self.shards {
             {
@@ -140,6 +143,7 @@ impl Dispatch {
                 member.generation,
                 Arc::clone(&member.peer),
                 self.config.link,
+                Arc::clone(&self.counters),
             ))
         }))
     }
@@ -188,4 +192,12 @@ impl Dispatch {
             }
         }
     }
+}
+
+/// Members that are suspect now and were not before.
+fn suspicions(old: &View, new: &View) -> u64 {
+    let is_suspect = |member: &Member| member.state == MemberState::Suspect;
+    let suspect = new.members.iter().filter(|member| is_suspect(member));
+    let is_new = |member: &&Member| !old.member(&member.id).is_some_and(is_suspect);
+    suspect.filter(is_new).count() as u64
 }

@@ -252,7 +252,9 @@ impl Dispatch {
             again,
         } = settled;
         self.counters.webhook_sent.add_many(sent as u64);
-        self.counters.webhook_retried.add_many(u64::from(again));
+        self.counters
+            .webhook_requests_retried
+            .add_many(u64::from(again));
         if dropped > 0 {
             self.webhook_dropped(webhooks, dropped, why);
         } else if again && webhooks.failures.is_due() {

@@ -101,9 +101,10 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     }
 
     /// Reads the files again whenever they change, for ever. What cannot be read, or of which nothing can be
-    /// made, is logged and counted, and the value stays as it was.
+    /// made, is logged and counted, and the value stays as it was; it counts as stale until they can be used.
     async fn follow(&self, dispatch: &Dispatch) {
         let counters = dispatch.counters();
+        let mut is_stale = false;
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Of a file that is wrong it is said once.
@@ -120,12 +121,14 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
                     seen = Some(contents);
                     made.map_err(|(at, reason)| self.files.refuse(at, reason))
                 }
-                Err(_) if seen.is_none() => continue,
+                Err(_) if seen.is_none() && is_stale => continue,
                 Err(error) => {
                     seen = None;
                     Err(error)
                 }
             };
+            let was_stale = std::mem::replace(&mut is_stale, taken.is_err());
+            dispatch.count_stale_keys(was_stale, is_stale);
             match taken {
                 Ok(value) => {
                     self.value.store(Arc::new(value));

@@ -154,10 +154,14 @@ impl Answer<'_> {
             )),
         };
         answered.unwrap_or_else(|rejection| {
-            self.server.dispatch.counters().handshakes_refused.add();
-            tracing::debug!(status = rejection.status, reason = %rejection.message, "refused");
+            self.count_refused(&rejection);
             (rejected(&rejection), None)
         })
+    }
+
+    fn count_refused(&self, rejection: &Rejection) {
+        self.server.dispatch.counters().handshakes_refused.add();
+        tracing::debug!(status = rejection.status, reason = %rejection.message, "refused");
     }
 
     fn websocket(&self, head: &Head<'_>) -> Result<(Response<Body>, Option<Accepted>), Rejection> {
@@ -182,6 +186,7 @@ impl Answer<'_> {
                 Ok((redirected(&node, &url, form), None))
             }
             Err(refused) if in_frames && (query.redirect.is_some() || !refused.only_if_asked) => {
+                self.count_refused(&refused.rejection);
                 switched(refused.goodbye(encoding))
             }
             Err(refused) => Err(refused.rejection),

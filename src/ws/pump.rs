@@ -87,6 +87,8 @@ struct Pump<'a, S> {
     close_by: Option<Instant>,
     heartbeat: Heartbeat,
     strange: u8,
+    /// It is not read, for the receipts that it waits for.
+    paused: bool,
     sent: rate::Sent,
     /// What waits is written the next time round.
     put_off: bool,
@@ -130,6 +132,7 @@ where
             close_by: None,
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
+            paused: false,
             sent: rate::Sent::default(),
             put_off: false,
             connection: None,
@@ -206,7 +209,11 @@ where
         if waits {
             // It is not read, and so cannot be heard.
             self.heartbeat.alive();
+            if !self.paused {
+                self.server.dispatch.counters().sends_paused.add();
+            }
         }
+        self.paused = waits;
         // What has just been written does not count: nothing would wake this up to read.
         let full = waits
             || queued > BACKPRESSURE_BYTES && self.session.outbox().bytes() > BACKPRESSURE_BYTES;
@@ -353,6 +360,7 @@ where
                 self.session.refuse(code, "the token has expired", close);
             }
             Beat::NotWelcome => {
+                self.server.dispatch.counters().handshakes_refused.add();
                 let message = "the user's node cannot be reached";
                 let code = ErrorCode::Unreachable;
                 self.session.refuse(code, message, CloseCode::TryLater);

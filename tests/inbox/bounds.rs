@@ -19,7 +19,10 @@ fn an_inbox_takes_so_many_messages_until_some_are_acked() {
     assert_eq!(outcome(&refused), "inbox_full", "{refused}");
     assert_eq!(refused["error"]["retry"], true, "{refused}");
     // Counted by the node that tells the sender.
-    assert_eq!(cluster.nodes[0].metric("ringpost_inbox_full_total"), 1);
+    assert_eq!(
+        cluster.nodes[0].metric("ringpost_messages_inbox_full_total"),
+        1
+    );
     // Nobody else is concerned, nor is what is not kept.
     let carol = cluster.user_of(1, "carol");
     alice.keep_accepted(&carol, "m", "1");
@@ -142,6 +145,8 @@ fn past_max_pending_sends_a_session_is_read_no_further_and_nothing_fails() {
         assert_eq!(outcome(&receipt), "accepted", "{receipt}");
     }
     alice.assert_quiet_and_alive();
+    let paused = cluster.nodes[0].metric("ringpost_sends_paused_total");
+    assert!((1..=200).contains(&paused), "{paused}");
     let (mut bobs, _) = session_at(&cluster, 1, &bob, "");
     for number in 0..200 {
         assert_eq!(bobs.expect("message")["body"], number);

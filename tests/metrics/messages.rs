@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::outcome;
-use crate::support::{Client, Cluster, PATIENCE, wait_until};
+use crate::support::{Client, Cluster, PATIENCE, Signal, wait_until};
 use crate::{is, scrape};
 
 #[track_caller]
@@ -69,17 +69,17 @@ fn deliveries_receipts_and_copies_are_counted_where_their_time_was_taken() {
     assert!(count(1, "replication", &[]) >= 2.0);
 
     let bytes = |node: usize, name: &str| {
-        let name = format!("ringpost_bytes_{name}_total");
+        let name = format!("ringpost_{name}_bytes_total");
         scrape(&cluster.nodes[node]).value(&name)
     };
     // Quotes are a part of the body.
     let bodies = |count: u32| count * 6;
-    assert!(is(bytes(0, "in"), bodies(6)));
-    assert!(is(bytes(0, "out"), bodies(2)));
+    assert!(is(bytes(0, "received"), bodies(6)));
+    assert!(is(bytes(0, "delivered"), bodies(2)));
     assert!(is(bytes(0, "forwarded"), bodies(4)));
-    assert!(is(bytes(1, "out"), bodies(2)));
+    assert!(is(bytes(1, "delivered"), bodies(2)));
     assert!(is(bytes(1, "forwarded"), bodies(1)), "that of qos 0");
-    assert!(is(bytes(2, "out"), bodies(2)));
+    assert!(is(bytes(2, "delivered"), bodies(2)));
 }
 
 #[test]
@@ -94,6 +94,58 @@ fn what_fails_is_no_delivery_but_a_receipt() {
     assert!(is(receipts, 1));
     let delivered = metrics.labelled("ringpost_delivery_seconds_count", &[("path", "local")]);
     assert!(is(delivered, 0));
+}
+
+#[test]
+fn what_is_past_a_limit_is_counted_by_that_limit() {
+    let limits = ["--max-presence-users", "2", "--max-rooms-per-session", "2"];
+    let cluster = Cluster::of(1, &limits);
+    let mut client = session_at(&cluster, 0, "ann");
+    let mut ask = |id: &str, request: Value| {
+        let mut request = request;
+        request["id"] = json!(id);
+        client.send_json(&request);
+        let reply = client.reply_to(id, PATIENCE);
+        outcome(&reply)
+    };
+    let rooms = ["a", "b", "c"].map(|room| json!({"room": room}));
+    let many = json!({"type": "join", "rooms": rooms});
+    assert_eq!(ask("many-rooms", many), "too_large");
+    let many = json!({"type": "presence", "users": ["a", "b", "c"]});
+    assert_eq!(ask("many-users", many), "too_large");
+    for (room, expected) in [("a", "joined"), ("b", "joined"), ("c", "not_allowed")] {
+        let join = json!({"type": "join", "room": room});
+        assert_eq!(ask(room, join), expected);
+    }
+    let metrics = scrape(&cluster.nodes[0]);
+    assert!(is(metrics.value("ringpost_requests_too_large_total"), 2));
+    assert!(is(metrics.value("ringpost_rooms_over_limit_total"), 1));
+}
+
+#[test]
+fn a_handshake_that_is_refused_in_frames_counts_as_one_that_is_refused() {
+    let flags = ["--handshake-timeout", "1s", "--suspicion-timeout", "60s"];
+    let mut cluster = Cluster::of(2, &flags);
+    let user = cluster.user_of(1, "user");
+    let refused = |cluster: &Cluster| {
+        let name = "ringpost_handshakes_refused_total";
+        scrape(&cluster.nodes[0]).value(name)
+    };
+    let nobody = format!("ws://{}/ws?redirect=frame", cluster.nodes[0].listen);
+    let (_, code) = Client::connect(&nobody)
+        .expect("101")
+        .read_to_close(PATIENCE);
+    assert_eq!(code, Some(4501));
+    assert!(is(refused(&cluster), 1));
+    // A guest whose owner does not answer.
+    cluster.nodes[1].signal(Signal::Stop);
+    let guest = format!("{}&redirect=never", cluster.nodes[0].url(&user));
+    let (_, code) = Client::connect(&guest)
+        .expect("101")
+        .read_to_close(PATIENCE);
+    assert_eq!(code, Some(1013));
+    assert!(is(refused(&cluster), 2));
+    cluster.nodes[1].signal(Signal::Continue);
 }
 
 #[test]

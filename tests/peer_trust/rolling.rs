@@ -112,9 +112,12 @@ fn a_ca_is_changed_file_by_file_while_users_talk() {
             &certified.certificate,
         );
         assert_eq!(node.metric("ringpost_key_reload_errors_total"), 1);
+        let unusable = || node.metric("ringpost_key_files_unusable");
+        wait_until(PATIENCE, "the pair is stale", || unusable() == 1);
         talk.goes_on();
         change(node, &peer_file(&cluster, index, "key"), &certified.key);
         assert_eq!(node.metric("ringpost_key_reload_errors_total"), 1);
+        assert_eq!(unusable(), 0);
         talk.goes_on();
     }
     assert_whole(&cluster);

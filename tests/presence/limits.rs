@@ -66,10 +66,13 @@ fn the_newest_are_refused_when_ten_come_at_once_on_all_nodes() {
         let (more, refused) = race(&cluster, &user);
         assert_eq!((more.len(), refused.len()), (1, 9));
     }
-    let refused: u64 = (cluster.nodes.iter())
-        .map(|node| node.metric("ringpost_sessions_over_limit_total"))
-        .sum();
-    assert_eq!(refused, 3 * (7 + 9));
+    for name in ["sessions_over_limit", "handshakes_refused"] {
+        let nodes = cluster.nodes.iter();
+        let refused: u64 = nodes
+            .map(|node| node.metric(&format!("ringpost_{name}_total")))
+            .sum();
+        assert_eq!(refused, 3 * (7 + 9), "{name}");
+    }
 }
 
 #[test]

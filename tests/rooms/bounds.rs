@@ -119,7 +119,7 @@ fn more_than_a_room_remembers_is_refused_at_once_and_a_repeat_is_not() {
         assert_eq!(receipt["error"]["retry"], true, "{receipt}");
         send(&mut sender, &room, "c");
     }
-    let refused = cluster.nodes[0].metric("ringpost_rooms_over_rate_total");
+    let refused = cluster.nodes[0].metric("ringpost_messages_over_room_rate_total");
     assert_eq!(refused, 2);
 }
 

@@ -13,8 +13,13 @@ use crate::{DELIVERY, cluster_and_dead_receiver, cluster_and_receiver, come_and_
 
 /// What the webhooks of a node have counted: sent, retried, dropped, and what is queued.
 fn counts(node: &Node) -> [u64; 4] {
-    ["sent_total", "retried_total", "dropped_total", "queued"]
-        .map(|name| node.metric(&format!("ringpost_webhook_{name}")))
+    [
+        "sent_total",
+        "requests_retried_total",
+        "dropped_total",
+        "queued",
+    ]
+    .map(|name| node.metric(&format!("ringpost_webhook_{name}")))
 }
 
 fn message_ids(events: &[Value]) -> Vec<&str> {

@@ -81,6 +81,14 @@ where
     /// Answers what is refused whatever its sender may send, which counts like all else.
     fn refuse_one(&mut self, refusal: &Refusal) {
         if self.may_pass() {
+            if let Refusal::Failed {
+                code: ErrorCode::TooLarge,
+                ..
+            } = refusal
+            {
+                let counters = self.server.dispatch.counters();
+                counters.requests_too_large.add();
+            }
             self.session.tell(&Reply::from(refusal));
         } else {
             let id = match refusal {
