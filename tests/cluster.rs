@@ -281,7 +281,7 @@ fn a_node_is_not_ready_before_so_many_members_have_been_there() {
         says(&cluster.nodes[0], 503, "--min-members")
     });
     cluster.start_in_order(&[1]);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     cluster.nodes[1].signal(Signal::Kill);
     cluster.wait_down("n2", DETECTED);
     assert!(says(&cluster.nodes[0], 200, ""), "it was ready before");

@@ -202,6 +202,6 @@ fn what_nobody_can_take_in_time_is_said_with_503_or_504() {
         (status, &receipt["error"]["code"]),
         (504, &json!("unknown"))
     );
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     assert_eq!(send(&cluster.nodes[0], &order).0, 200, "the same id again");
 }

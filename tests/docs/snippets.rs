@@ -151,7 +151,7 @@ impl Scene {
 
         let cluster = &mut self.place.cluster;
         cluster.nodes[1].start();
-        cluster.wait_settled(PATIENCE);
+        cluster.wait_settled(3 * PATIENCE);
         wait_for(printed, "welcome n2", 2);
         self.talk(&mut friend, "three");
         wait_for(printed, &line(&self.friend, "three"), 1);

@@ -21,7 +21,7 @@ fn a_guest_gets_everything_after_its_node_was_taken_for_dead() {
     });
     alice.keep_accepted(&bob, "meanwhile", "1");
     cluster.nodes[2].signal(Signal::Continue);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     alice.keep_accepted(&bob, "after", "1");
     guest.expect_messages(&["meanwhile", "after"]);
     guest.assert_quiet_and_alive();

@@ -80,11 +80,11 @@ fn what_came_while_the_user_was_away_is_there_until_it_is_acked() {
 fn a_receipt_counts_the_copies_and_min_copies_refuses_too_few() {
     let mut cluster = Cluster::reserve(3).with(&["--replicas", "3", "--min-copies", "2"]);
     cluster.start_in_order(&[0, 1]);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     let (mut alice, _) = session_at(&cluster, 0, "alice", "");
     assert_eq!(alice.keep_accepted("bob", "m1", "1"), 2);
     cluster.start_in_order(&[2]);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     assert_eq!(alice.keep_accepted("bob", "m2", "1"), 3);
     for index in [1, 2] {
         cluster.nodes[index].signal(Signal::Kill);
@@ -96,7 +96,7 @@ fn a_receipt_counts_the_copies_and_min_copies_refuses_too_few() {
     assert_eq!(outcome(&refused), "unreachable", "{refused}");
     assert_eq!(refused["error"]["retry"], true, "{refused}");
     cluster.start_in_order(&[1]);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     assert_eq!(alice.keep_accepted("bob", "m3", "1"), 2);
     let (mut bob, _) = session_at(&cluster, 1, "bob", "");
     bob.expect_messages(&["m1", "m2", "m3"]);
@@ -112,7 +112,7 @@ fn the_last_node_keeps_one_copy_and_shares_it_again() {
     cluster.wait_down("n2", PATIENCE);
     assert_eq!(alice.keep_accepted(&bob, "m2", "1"), 1);
     cluster.nodes[1].start();
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     cluster.nodes[0].signal(Signal::Kill);
     let (mut bobs, _) = session_at(&cluster, 1, &bob, "");
     bobs.expect_messages(&["m1", "m2"]);

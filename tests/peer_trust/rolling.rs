@@ -64,7 +64,7 @@ fn a_secret_is_changed_node_by_node_while_users_talk() {
         give_secrets(&mut cluster, index, std::slice::from_ref(&old));
     }
     cluster.start_in_order(&[0, 1, 2]);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     let talk = Talk::begin(&cluster, 0, 1);
     for step in [
         format!("{old}\n{new}\n"),

@@ -17,7 +17,7 @@ fn cluster_and_stranger(count: usize) -> Cluster {
     }
     let members: Vec<usize> = (0..count).collect();
     cluster.start_in_order(&members);
-    cluster.wait_settled(PATIENCE);
+    cluster.wait_settled(3 * PATIENCE);
     cluster
 }
 

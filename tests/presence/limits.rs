@@ -194,7 +194,7 @@ fn a_rolling_restart_sends_nobody_away_who_has_as_many_sessions_as_are_allowed()
                 follow(device, "moved");
             }
         }
-        cluster.wait_settled(PATIENCE);
+        cluster.wait_settled(3 * PATIENCE);
         for (user, devices) in users.iter().zip(&mut devices) {
             assert_eq!(sessions(&cluster, user), limit);
             let (more, refused) = race(&cluster, user);

@@ -354,7 +354,7 @@ impl Cluster {
     pub fn started(mut self) -> Self {
         let all: Vec<usize> = (0..self.nodes.len()).collect();
         self.start_in_order(&all);
-        self.wait_settled(PATIENCE);
+        self.wait_settled(3 * PATIENCE);
         self
     }
 
