@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::http;
 use super::wait::{PATIENCE, turn, wait_until};
+use super::{http, process};
 
 /// The program under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_ringpost");
@@ -156,6 +156,12 @@ impl Node {
         if signal == Signal::Kill {
             let mut child = self.child.take().expect("the node runs");
             child.wait().expect("a child can be waited for");
+        }
+        if signal == Signal::Stop {
+            let pid = self.pid();
+            wait_until(PATIENCE, "all its threads have stopped", || {
+                process::has_stopped(pid)
+            });
         }
     }
 

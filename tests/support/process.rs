@@ -1,5 +1,6 @@
 //! Processes that end with the test, whatever becomes of it, and what they say.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::Child;
 use std::sync::mpsc;
@@ -41,4 +42,17 @@ pub fn first_line(output: impl Read + Send + 'static) -> String {
     });
     let line = receiver.recv_timeout(3 * PATIENCE);
     line.ok().and_then(Result::ok).unwrap_or_default()
+}
+
+/// Whether all threads of a process stand still: a signal is taken a moment after it was sent. Where that cannot be
+/// seen, they are believed to.
+pub fn has_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state is behind the name, which may have anything in it.
+        (stat.rsplit(')').next()).is_none_or(|rest| rest.trim_start().starts_with('T'))
+    })
 }
