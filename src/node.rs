@@ -180,7 +180,7 @@ impl Node {
             dispatch.join();
         }
         let (views_tx, views) = watch::channel(membership.view());
-        let networks = config.peers.networks.clone();
+        let networks = config.peer_networks();
         let gate = Gate::new(trust.peers.clone(), networks, Arc::clone(&dispatch));
         let gate = Arc::new(gate);
         let driver = Driver {

@@ -3,7 +3,7 @@
 //! Keys, secrets and certificates are files, never values, so that they stand in no process list; each is
 //! read again when it changes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -212,6 +212,19 @@ impl Config {
             Some(seed) => refuse("seeds", seed, REASON),
             None => Ok(()),
         }
+    }
+
+    /// Where nodes may be; empty: anywhere. Without a proof of who they are, and unless that was asked for, on this
+    /// machine alone, whatever names and gossip say.
+    pub(crate) fn peer_networks(&self) -> Vec<IpNet> {
+        if self.peers.is_on() || self.insecure_peers {
+            return self.peers.networks.clone();
+        }
+        let loopback = [
+            IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+            IpNet::new_assert(Ipv6Addr::LOCALHOST.into(), 128),
+        ];
+        loopback.to_vec()
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn membership(config: &Config, identity: Identity) -> Membership<Goss
         random,
     );
     membership
-        .with_networks(config.peers.networks.clone())
+        .with_networks(config.peer_networks())
         .with_proof(config.peers.is_on())
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -164,6 +164,11 @@ struct Turn {
 impl Turn {
     /// `None` if the address has too many.
     fn of(shaking: &Shaking, ip: IpAddr) -> Option<Self> {
+        // A host of IPv6 has a whole /64.
+        let ip = match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (!0 << 64)).into(),
+            ip @ IpAddr::V4(_) => ip,
+        };
         let mut counts = super::lock(shaking);
         let count = counts.entry(ip).or_default();
         if *count >= HANDSHAKES_PER_ADDRESS_MAX {
@@ -202,6 +207,10 @@ mod tests {
         assert!(Turn::of(&shaking, IpAddr::from([10, 0, 0, 2])).is_some());
         turns.pop();
         assert!(Turn::of(&shaking, ip).is_some(), "one is free again");
+        let hosts = (0..u16::MAX).map(|n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]));
+        let of_one: Vec<Turn> = hosts.map_while(|ip| Turn::of(&shaking, ip)).collect();
+        assert_eq!(of_one.len(), HANDSHAKES_PER_ADDRESS_MAX, "all are of a /64");
+        drop(of_one);
         drop(turns);
         assert!(super::super::lock(&shaking).is_empty());
     }

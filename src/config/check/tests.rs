@@ -318,6 +318,20 @@ fn rooms_are_announced_by_their_names_and_while_they_are_small() {
 }
 
 #[test]
+fn without_a_proof_nodes_are_on_this_machine_alone_unless_that_was_asked_for() {
+    let of = |change: &dyn Fn(&mut Config)| {
+        let mut config = Config::new(NodeId::new("n1").unwrap());
+        change(&mut config);
+        let networks = config.peer_networks();
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    // A seed may be a name, and a member may name any address.
+    assert_eq!(of(&|_| {}), ["127.0.0.0/8", "::1/128"]);
+    assert!(of(&|c| c.insecure_peers = true).is_empty());
+    assert!(of(&|c| c.peers.secret = Some("secret".into())).is_empty());
+}
+
+#[test]
 fn a_node_and_its_seeds_are_in_the_networks_of_the_cluster() {
     let networks = |c: &mut Config| c.peers.networks = vec!["127.0.0.0/8".parse().unwrap()];
     accepted(|c| {
