@@ -192,10 +192,13 @@ impl Key {
 
 impl TokenPolicy {
     fn judge(&self, claims: Claims, now: u64) -> Result<Principal, TokenError> {
-        let expires_at = time(&claims, "exp")?.map(|exp| exp.saturating_add(self.leeway_ms));
-        if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        let exp = time(&claims, "exp")?;
+        let latest = exp.map(|exp| exp.saturating_add(self.leeway_ms));
+        if latest.is_some_and(|latest| latest <= now) {
             return Err(TokenError::Expired);
         }
+        // Who is let in by the leeway has that, and everybody else what the token says.
+        let expires_at = exp.filter(|exp| *exp > now).or(latest);
         let starts_at = time(&claims, "nbf")?.unwrap_or_default();
         if starts_at > now.saturating_add(self.leeway_ms) {
             return Err(TokenError::NotYet);

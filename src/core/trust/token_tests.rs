@@ -175,6 +175,7 @@ fn times_are_kept_with_the_leeway() {
     let with = |name: &str, time: Value| judged(json!({"sub": "a", name: time}));
     assert_eq!(with("exp", json!(seconds - 4)), Ok(Some(NOW + 1000)));
     assert_eq!(with("exp", json!(seconds - 5)), Err(TokenError::Expired));
+    assert_eq!(with("exp", json!(seconds + 5)), Ok(Some(NOW + 5000)));
     assert_eq!(with("exp", json!(1e300)), Ok(Some(u64::MAX)));
     assert_eq!(with("nbf", json!(seconds + 5)), Ok(None));
     assert_eq!(with("nbf", json!(seconds + 6)), Err(TokenError::NotYet));
