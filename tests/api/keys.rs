@@ -136,8 +136,14 @@ fn calls_of_grpc_want_a_key_and_health_does_not() {
         let mut health = HealthClient::new(channel);
         let asked = HealthCheckRequest::default();
         health.check(asked).await.expect("it needs none");
+        // What nobody has to prove anything for is small, and over at once.
+        let service = "s".repeat(2000);
+        let large = health.check(HealthCheckRequest { service }).await;
+        assert_eq!(large.expect_err("too large").code(), Code::OutOfRange);
+        let endless = health.watch(HealthCheckRequest::default()).await;
+        assert_eq!(endless.expect_err("no key").code(), Code::Unauthenticated);
     });
-    assert_eq!(counted(node, "api_unauthorized"), 3);
+    assert_eq!(counted(node, "api_unauthorized"), 4);
 }
 
 #[test]

@@ -29,6 +29,9 @@ use crate::error::ErrorCode;
 /// How often it is looked whether the node is still ready.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 
+/// What a question about health may have: the name of a service. It needs no key.
+const HEALTH_BYTES_MAX: usize = 1024;
+
 /// All services of the admin address.
 pub(super) type Service = Routes;
 
@@ -37,6 +40,7 @@ pub(super) fn service(admin: &Arc<Admin>) -> Service {
     let bytes_max = body_bytes_max(admin.message_bytes_max);
     let api = ApiServer::new(ApiService(Arc::clone(admin))).max_decoding_message_size(bytes_max);
     let (reporter, health) = tonic_health::server::health_reporter();
+    let health = health.max_decoding_message_size(HEALTH_BYTES_MAX);
     admin.spawn(report_health(Arc::clone(admin), reporter));
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -58,9 +62,9 @@ pub(super) fn is_grpc<B>(request: &hyper::Request<B>) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// Whether a method needs no key: those of health, which tell nothing of the cluster.
+/// Whether a method needs no key: that of health, which tells nothing of the cluster and ends at once.
 pub(super) fn is_open(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/")
+    path == "/grpc.health.v1.Health/Check"
 }
 
 /// The answer to a call without a key.
