@@ -29,8 +29,8 @@ impl Dispatch {
                         user: user.clone(),
                         position,
                     };
-                    if let Some(link) = topology.link(&owner.id) {
-                        // One that is lost is made good by the next.
+                    // One that is lost is made good by the next.
+                    if let Some(link) = topology.link(&owner.id).filter(|link| link.has_room()) {
                         let _ = link.push(request, None, self.deadline());
                     }
                 }

@@ -26,6 +26,7 @@ use super::heartbeat::{Beat, Heartbeat, Looks};
 use super::{close, scratch};
 use crate::core::frame::{self, Decoder, Event, FrameLimits, Violation};
 use crate::core::protocol::{Encoding, Reply};
+use crate::core::stream::Position;
 use crate::dispatch::{FEED_BYTES, Session, Taken};
 use crate::error::{CloseCode, ErrorCode};
 use crate::handler::{Connection, Message};
@@ -89,6 +90,8 @@ struct Pump<'a, S> {
     strange: u8,
     /// It is not read, for the receipts that it waits for.
     paused: bool,
+    /// The last ack of what was read. Acks are cumulative, and free: only the last one of many is passed on.
+    ack: Option<Position>,
     sent: rate::Sent,
     /// What waits is written the next time round.
     put_off: bool,
@@ -133,6 +136,7 @@ where
             heartbeat: Heartbeat::new(server, session),
             strange: 0,
             paused: false,
+            ack: None,
             sent: rate::Sent::default(),
             put_off: false,
             connection: None,
@@ -302,6 +306,14 @@ where
     }
 
     async fn take_events(&mut self, events: Vec<Event>) -> Option<End> {
+        let end = self.take_each(events).await;
+        if let Some(position) = self.ack.take() {
+            self.server.dispatch.ack(self.session, position);
+        }
+        end
+    }
+
+    async fn take_each(&mut self, events: Vec<Event>) -> Option<End> {
         for event in events {
             match event {
                 Event::Text(_) | Event::Binary(_) if self.session.outbox().is_closing() => {}

@@ -107,9 +107,13 @@ where
         let dispatch = &self.server.dispatch;
         match request {
             Request::Ack { position } => {
-                if let Some(position) = position {
-                    dispatch.ack(self.session, position);
+                let before = self.ack.take();
+                if let (Some(before), Some(now)) = (&before, &position)
+                    && before.epoch != now.epoch
+                {
+                    dispatch.ack(self.session, *before);
                 }
+                self.ack = position.or(before);
             }
             Request::Send(send) => dispatch.send(self.session, &send),
             Request::Join(join) => dispatch.join_rooms(self.session, join),
