@@ -205,22 +205,19 @@ impl Answer<'_> {
             return Err(too_many.into());
         }
         self.check_origin(head).map_err(Refused::origin)?;
+        let stays = !may_redirect(query, mode);
+        if stays {
+            // Before a ticket is spent: it is good for another try.
+            self.check_serving()?;
+        }
         let principal = self.principal(head, query, query.ticket.as_ref());
         let principal = principal.map_err(Refused::nobody)?;
         let onward = Query::onward(head.query());
-        if may_redirect(query, mode)
-            && let Some(elsewhere) = self.owner_to_go_to(&principal, &onward)
-        {
+        if !stays && let Some(elsewhere) = self.owner_to_go_to(&principal, &onward) {
             self.server.dispatch.counters().redirects.add();
             return Ok(elsewhere);
         }
-        let dispatch = &self.server.dispatch;
-        if dispatch.is_draining() {
-            return Err(Refused::not_serving(STOPPING));
-        }
-        if !dispatch.has_joined() {
-            return Err(Refused::not_serving(STARTING));
-        }
+        self.check_serving()?;
         let raw = matches!(self.server.program, Some(Program::Frames(_)));
         Ok(Place::Here(SessionConfig {
             principal: self.server.kept(principal),
@@ -234,6 +231,17 @@ impl Answer<'_> {
             may_move: mode != RedirectMode::Never,
             outbound_bytes_max: self.server.config.limits.outbound_bytes_max,
         }))
+    }
+
+    fn check_serving(&self) -> Result<(), Refused> {
+        let dispatch = &self.server.dispatch;
+        if dispatch.is_draining() {
+            return Err(Refused::not_serving(STOPPING));
+        }
+        if !dispatch.has_joined() {
+            return Err(Refused::not_serving(STARTING));
+        }
+        Ok(())
     }
 
     /// The owner of the user and the URL there, if that is another node that can be reached.

@@ -81,6 +81,9 @@ impl Drop for Opened<'_> {
     }
 }
 
+/// A connection that has not become a WebSocket ends after so many times what a handshake may take.
+const HANDSHAKES: u32 = 6;
+
 /// Answers HTTP requests until one becomes a WebSocket. Returns the socket, what was read behind
 /// the handshake, and what was promised.
 async fn shake_hands<S: Stream>(
@@ -119,6 +122,8 @@ async fn shake_hands<S: Stream>(
             }
         },
         () = stuck(&answered, limits.handshake_timeout * 2) => return None,
+        // Nobody keeps a place by asking for something else, again and again.
+        () = tokio::time::sleep(limits.handshake_timeout * HANDSHAKES) => return None,
     };
     let promised = accepted
         .lock()
