@@ -103,8 +103,8 @@ impl PeerService {
         if !is_named {
             let names = admitted.map(|it| it.names().to_string());
             let reason = format!(
-                "it says it is node {:?}, and its certificate is for {}",
-                caller.node,
+                "it says it is node {}, and its certificate is for {}",
+                Shown::new(&caller.node),
                 names.unwrap_or_default()
             );
             return Err(self.refuse(info, Status::permission_denied(reason)));
@@ -144,7 +144,7 @@ impl PeerService {
     ) -> Result<(), Status> {
         match author {
             Some(author) if author != caller.node.as_str() => {
-                let reason = format!("node {} speaks as node {author:?}", caller.node);
+                let reason = format!("node {} speaks as node {}", caller.node, Shown::new(author));
                 Err(self.refuse(info, Status::permission_denied(reason)))
             }
             _ => Ok(()),

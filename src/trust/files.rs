@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -41,6 +41,8 @@ pub(crate) struct Reloaded<T> {
     files: FileSet,
     parse: Box<Parse<T>>,
     value: ArcSwap<T>,
+    /// What the first value was made of, until the files are followed: they may have changed in between.
+    first: Mutex<Option<Vec<Vec<u8>>>>,
 }
 
 impl FileSet {
@@ -87,9 +89,11 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         files: FileSet,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, (usize, String)> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, ConfigError> {
-        let value = parse(&files.read()?).map_err(|(at, reason)| files.refuse(at, reason))?;
+        let contents = files.read()?;
+        let value = parse(&contents).map_err(|(at, reason)| files.refuse(at, reason))?;
         Ok(Arc::new(Self {
             files,
+            first: Mutex::new(Some(contents)),
             parse: Box::new(parse),
             value: ArcSwap::from_pointee(value),
         }))
@@ -108,7 +112,10 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Of a file that is wrong it is said once.
-        let mut seen = self.files.read().ok();
+        let mut seen = {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.take()
+        };
         loop {
             ticks.tick().await;
             let files = self.files.clone();
