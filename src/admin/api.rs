@@ -101,7 +101,7 @@ impl Admin {
 
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Fault> {
         if !is_json(&request) {
-            let message = "Content-Type must be application/json";
+            let message = "a body is JSON, and its Content-Type application/json";
             return Err(Fault::with_status(415, ErrorCode::BadRequest, message));
         }
         let bytes_max = body_bytes_max(self.message_bytes_max);
@@ -163,9 +163,15 @@ pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     }
 }
 
+/// Whether the body may be taken for JSON. A program that says nothing of it, or that calls all it posts a form by
+/// habit, is believed; a page of a browser is not.
 fn is_json<B>(request: &Request<B>) -> bool {
-    let kind = request.headers().get(CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let Some(kind) = request.headers().get(CONTENT_TYPE) else {
+        return true;
+    };
+    let kind = kind.to_str().unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/json")
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    let is_of_page = request.headers().contains_key("sec-fetch-site");
+    is("application/json") || is("application/x-www-form-urlencoded") && !is_of_page
 }
