@@ -260,7 +260,12 @@ fn the_ring_is_drawn_as_the_nodes_see_it() {
     let first = demo.nodes()[0]["url"].as_str().unwrap().to_owned();
     let first: SocketAddr = first.strip_prefix("ws://").unwrap().parse().unwrap();
     for user in ["alice", "bob"] {
-        let located = get(first, &format!("/locate?user={user}")).unwrap().json();
+        let target = format!("/locate?user={user}");
+        // It may have been seen by others before it has heard of them itself.
+        wait_until(PATIENCE, "it knows its cluster", || {
+            get(first, &target).is_ok_and(|answer| answer.status == 200)
+        });
+        let located = get(first, &target).unwrap().json();
         assert_eq!(ring["places"][user]["owner"], located["node"], "{user}");
     }
 }

@@ -224,7 +224,19 @@ impl Config {
             IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8),
             IpNet::new_assert(Ipv6Addr::LOCALHOST.into(), 128),
         ];
-        loopback.to_vec()
+        let is_local = |net: &&IpNet| loopback.iter().any(|all| all.contains(*net));
+        let given: Vec<_> = self
+            .peers
+            .networks
+            .iter()
+            .filter(is_local)
+            .copied()
+            .collect();
+        if given.is_empty() {
+            loopback.to_vec()
+        } else {
+            given
+        }
     }
 }
 

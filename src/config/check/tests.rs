@@ -327,6 +327,11 @@ fn without_a_proof_nodes_are_on_this_machine_alone_unless_that_was_asked_for() {
     };
     // A seed may be a name, and a member may name any address.
     assert_eq!(of(&|_| {}), ["127.0.0.0/8", "::1/128"]);
+    let networks = |c: &mut Config| {
+        let given = ["10.0.0.0/8", "127.0.0.1/32"].map(|net| net.parse().unwrap());
+        c.peers.networks = given.to_vec();
+    };
+    assert_eq!(of(&networks), ["127.0.0.1/32"]);
     assert!(of(&|c| c.insecure_peers = true).is_empty());
     assert!(of(&|c| c.peers.secret = Some("secret".into())).is_empty());
 }
