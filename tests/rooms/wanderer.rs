@@ -72,6 +72,12 @@ struct Shared {
     over: AtomicBool,
 }
 
+/// The number of a message among those of its sender.
+fn number_of(id: &str) -> u64 {
+    let number = id.rsplit('-').next().and_then(|number| number.parse().ok());
+    number.expect("every id ends with one")
+}
+
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -171,7 +177,9 @@ impl Crowd {
         }
         assert!(first.wrong.is_empty(), "member 0: {:?}", first.wrong);
         for told in &self.senders {
-            let sent = &locked(told).accepted;
+            // As they were sent: a receipt may come later than that of the next one, when it has to be asked for again.
+            let mut sent = locked(told).accepted.clone();
+            sent.sort_by_key(|id| number_of(id));
             let places = sent
                 .iter()
                 .map(|id| first.order.iter().position(|known| known == id));
