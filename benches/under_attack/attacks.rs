@@ -36,7 +36,7 @@ pub const ATTACKS: [Attack; 9] = [
     Attack {
         name: "inboxes filled",
         memory_mib: 96.0,
-        counter: "inbox_full",
+        counter: "messages_inbox_full",
         at_peers: false,
         threads: 8,
         run: inboxes,
@@ -52,7 +52,7 @@ pub const ATTACKS: [Attack; 9] = [
     Attack {
         name: "clients that do not read",
         memory_mib: 96.0,
-        counter: "inbox_full",
+        counter: "messages_inbox_full",
         at_peers: false,
         threads: 8,
         run: deaf,
