@@ -90,7 +90,7 @@ struct Pump<'a, S> {
     strange: u8,
     /// It is not read, for the receipts that it waits for.
     paused: bool,
-    /// The last ack of what was read. Acks are cumulative, and free: only the last one of many is passed on.
+    /// The furthest ack of what was read. Acks are cumulative, and free: only one of many is passed on.
     ack: Option<Position>,
     sent: rate::Sent,
     /// What waits is written the next time round.

@@ -18,6 +18,26 @@ fn wait_acked(cluster: &Cluster, user: &str, message: &Value) {
 }
 
 #[test]
+fn of_acks_that_come_together_the_furthest_counts() {
+    let cluster = Cluster::of(2, &[]);
+    let mut alice = session_at(&cluster, 0, "alice", "").0;
+    for owner in 0..2 {
+        let bob = cluster.user_of(owner, "bob");
+        let ids = ["m1", "m2", "m3"];
+        for id in ids {
+            alice.keep_accepted(&bob, &format!("{id}-{owner}"), "1");
+        }
+        // At home, and as a guest.
+        let mut device = session_at(&cluster, 0, &bob, "").0;
+        let ids = ids.map(|id| format!("{id}-{owner}"));
+        let messages = device.expect_messages(&ids.each_ref().map(String::as_str));
+        let acks = [2, 0].map(|index: usize| Position::of(&messages[index]).ack().to_string());
+        device.send_texts(&acks);
+        wait_acked(&cluster, &bob, &messages[2]);
+    }
+}
+
+#[test]
 fn an_ack_counts_for_all_before_it_and_disturbs_no_other_device() {
     let cluster = Cluster::of(3, &[]);
     let bob = cluster.user_of(1, "bob");

@@ -1,6 +1,6 @@
 //! Connections of a node, and of one address.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::support::{Client, Cluster, Handshake, PATIENCE, http, wait_until};
@@ -29,6 +29,26 @@ fn one_connection_too_many_of_a_node_is_told_so_until_there_is_room_again() {
     wait_until(PATIENCE, "there is room for another one", || {
         Client::connect(&node.url("d")).is_ok()
     });
+}
+
+#[test]
+fn nobody_keeps_a_connection_by_asking_for_something_else() {
+    let cluster = Cluster::of(1, &["--handshake-timeout", "500ms"]);
+    let node = &cluster.nodes[0];
+    let mut stream = TcpStream::connect(node.listen).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let asks = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut answers = 0;
+    wait_until(PATIENCE, "it is closed", || {
+        let mut answer = [0; 4096];
+        let read = stream
+            .write_all(asks)
+            .and_then(|()| stream.read(&mut answer));
+        let is_open = read.is_ok_and(|bytes| bytes > 0);
+        answers += usize::from(is_open);
+        !is_open
+    });
+    assert!(answers > 10, "{answers}: it was served before");
 }
 
 #[test]

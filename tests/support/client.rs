@@ -186,6 +186,16 @@ impl Client {
         self.send_frame(true, TEXT, text.as_bytes());
     }
 
+    /// Sends several text messages, which the other side reads at once.
+    #[track_caller]
+    pub fn send_texts(&mut self, texts: &[String]) {
+        let frames = texts
+            .iter()
+            .map(|text| frames::encode(true, TEXT, text.as_bytes()));
+        let bytes: Vec<u8> = frames.flatten().collect();
+        self.stream.write_all(&bytes).expect("it takes them");
+    }
+
     /// Sends one JSON message.
     #[track_caller]
     pub fn send_json(&mut self, message: &Value) {

@@ -106,15 +106,15 @@ where
     pub(super) fn take_request(&mut self, request: Request<'_>) {
         let dispatch = &self.server.dispatch;
         match request {
-            Request::Ack { position } => {
-                let before = self.ack.take();
-                if let (Some(before), Some(now)) = (&before, &position)
-                    && before.epoch != now.epoch
-                {
-                    dispatch.ack(self.session, *before);
-                }
-                self.ack = position.or(before);
-            }
+            Request::Ack { position: None } => {}
+            Request::Ack {
+                position: Some(now),
+            } => match self.ack.replace(now) {
+                // The client may say less after it has said more.
+                Some(before) if before.epoch == now.epoch => self.ack = Some(before.max(now)),
+                Some(before) => dispatch.ack(self.session, before),
+                None => {}
+            },
             Request::Send(send) => dispatch.send(self.session, &send),
             Request::Join(join) => dispatch.join_rooms(self.session, join),
             Request::Leave { id, room } => dispatch.leave_room(self.session, &id, &room),
