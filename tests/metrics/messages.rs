@@ -131,19 +131,17 @@ fn a_handshake_that_is_refused_in_frames_counts_as_one_that_is_refused() {
         let name = "ringpost_handshakes_refused_total";
         scrape(&cluster.nodes[0]).value(name)
     };
+    let close_of = |url: &str| {
+        let mut client = Client::connect(url).expect("101");
+        client.read_to_close(PATIENCE).1
+    };
     let nobody = format!("ws://{}/ws?redirect=frame", cluster.nodes[0].listen);
-    let (_, code) = Client::connect(&nobody)
-        .expect("101")
-        .read_to_close(PATIENCE);
-    assert_eq!(code, Some(4501));
+    assert_eq!(close_of(&nobody), Some(4501));
     assert!(is(refused(&cluster), 1));
     // A guest whose owner does not answer.
     cluster.nodes[1].signal(Signal::Stop);
     let guest = format!("{}&redirect=never", cluster.nodes[0].url(&user));
-    let (_, code) = Client::connect(&guest)
-        .expect("101")
-        .read_to_close(PATIENCE);
-    assert_eq!(code, Some(1013));
+    assert_eq!(close_of(&guest), Some(1013));
     assert!(is(refused(&cluster), 2));
     cluster.nodes[1].signal(Signal::Continue);
 }

@@ -176,6 +176,30 @@ fn a_redirect_carries_a_ticket_that_is_good_once_at_its_node_for_its_user() {
 }
 
 #[test]
+fn a_node_that_cannot_serve_spends_no_ticket() {
+    let issuer = Issuer::new("k");
+    let keys = KeyFile::of(&[&issuer]);
+    let mut cluster = cluster(2, &keys, &[]);
+    let user = user_of(&cluster, &issuer, 1);
+    let token = issuer.token(&user, 60);
+    let asked = url(&cluster.nodes[0], &format!("token={token}"));
+    let redirect = Handshake::to(&asked).connect().expect_err("a 307");
+    let to = format!("ws:{}", redirect.header("location").expect("a place"));
+    // Somebody who does not go holds up its end.
+    let stays = url(&cluster.nodes[1], "redirect=never");
+    let mut stays = with_header(&stays, &token).connect().expect("101");
+    stays.expect("welcome");
+    cluster.nodes[1].signal(support::Signal::Terminate);
+    wait_until(PATIENCE, "it drains", || {
+        cluster.nodes[1].get_admin("/readyz").status == 503
+    });
+    for _ in 0..2 {
+        let refusal = Client::connect(&to).expect_err("it does not serve");
+        assert_eq!(refusal.status, 503, "{refusal:?}");
+    }
+}
+
+#[test]
 fn a_page_gets_a_ticket_from_locate_or_from_the_redirect_message() {
     let issuer = Issuer::new("k");
     let keys = KeyFile::of(&[&issuer]);
