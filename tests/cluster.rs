@@ -6,10 +6,13 @@ mod support;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use support::cluster::run;
-use support::{Client, Cluster, Node, PATIENCE, Signal, holds_for, promised, wait_until};
+use support::{
+    Client, Cluster, Node, PATIENCE, Signal, View, holds_for, promised, wait_until, within,
+};
 
 /// All see all, after the last one listens.
 const CONVERGED: Duration = Duration::from_secs(2);
@@ -47,7 +50,14 @@ fn the_cluster_document_describes_every_member() {
     let (mut client, _) = Client::welcomed(&cluster.nodes[0].url("alice"));
     let owner = cluster.owner("alice");
     for node in &cluster.nodes {
-        let view = node.view().expect("it answers");
+        let mut view = None;
+        // A busy machine makes a member suspect for a moment.
+        wait_until(PATIENCE, "every member is alive", || {
+            view = node.view();
+            let alive = |view: &View| cluster.nodes.iter().all(|n| view.state(&n.id) == "alive");
+            view.as_ref().is_some_and(alive)
+        });
+        let view = view.expect("it answers");
         assert_eq!(view.0["node"], node.id.as_str());
         let sessions = view.0["sessions"].as_u64().expect("a number");
         assert_eq!(sessions, u64::from(cluster.nodes[owner].id == node.id));
@@ -94,32 +104,55 @@ fn a_killed_node_is_down_everywhere_within_five_seconds() {
     }
 }
 
-#[test]
-fn a_pause_of_one_second_changes_nothing() {
+/// Pauses a node of three for a second, and watches. Returns how long the pause was in truth, and what has not
+/// stayed as it was.
+fn pause(paused: usize) -> (Duration, Option<&'static str>) {
     let cluster = Cluster::of(3, &[]);
     let before = cluster.nodes[0].view().expect("it answers");
+    let id = cluster.nodes[paused].id.clone();
+    let unchanged = |node: &Node| {
+        node.view().is_some_and(|view| {
+            ["n1", "n2", "n3"].iter().all(|id| view.state(id) != "down")
+                && view.digest() == before.digest()
+                && view.generation(&id) == before.generation(&id)
+        })
+    };
+    // Of its own, so that no slow look makes it longer.
+    let pid = cluster.nodes[paused].pid();
+    let pause = format!("kill -STOP {pid} && sleep 1; kill -CONT {pid}");
+    let pause = thread::spawn(move || {
+        let begun = Instant::now();
+        let paused = Command::new("sh").args(["-c", &pause]).status();
+        assert!(paused.expect("there is a shell").success(), "it was paused");
+        begun.elapsed()
+    });
+    let changed = within(Duration::from_secs(1), || {
+        !cluster.running().filter(|n| n.id != id).all(unchanged)
+    });
+    let took = pause.join().expect("it was paused");
+    if changed.is_some() {
+        return (took, Some("others keep a paused node"));
+    }
+    let changed = within(Duration::from_secs(4), || !cluster.running().all(unchanged));
+    if changed.is_some() {
+        return (took, Some("a pause changes nothing"));
+    }
+    cluster.wait_agreed(promised(Duration::from_secs(1)));
+    (took, None)
+}
+
+#[test]
+fn a_pause_of_one_second_changes_nothing() {
     for paused in [2, 1] {
-        let id = cluster.nodes[paused].id.clone();
-        let unchanged = |node: &Node| {
-            node.view().is_some_and(|view| {
-                ["n1", "n2", "n3"].iter().all(|id| view.state(id) != "down")
-                    && view.digest() == before.digest()
-                    && view.generation(&id) == before.generation(&id)
-            })
-        };
-        // Of its own, so that no slow look makes it longer.
-        let pid = cluster.nodes[paused].pid();
-        let pause = format!("kill -STOP {pid} && sleep 1; kill -CONT {pid}");
-        let mut pause = Command::new("sh").args(["-c", &pause]).spawn();
-        let pause = pause.as_mut().expect("there is a shell");
-        holds_for(Duration::from_secs(1), "others keep a paused node", || {
-            cluster.running().filter(|n| n.id != id).all(unchanged)
-        });
-        assert!(pause.wait().expect("a child").success(), "{id} was paused");
-        holds_for(Duration::from_secs(4), "a pause changes nothing", || {
-            cluster.running().all(unchanged)
-        });
-        cluster.wait_agreed(promised(Duration::from_secs(1)));
+        for attempt in 1..=3 {
+            let (took, no_longer) = pause(paused);
+            // A busy machine makes it longer, and of that nothing is promised.
+            if took < Duration::from_millis(1250) || no_longer.is_none() || attempt == 3 {
+                assert_eq!(no_longer, None, "after a pause of {took:?}");
+                break;
+            }
+            println!("again, after a pause of {took:?}");
+        }
     }
 }
 
@@ -283,7 +316,7 @@ fn a_node_is_not_ready_before_so_many_members_have_been_there() {
     cluster.start_in_order(&[1]);
     cluster.wait_settled(3 * PATIENCE);
     cluster.nodes[1].signal(Signal::Kill);
-    cluster.wait_down("n2", DETECTED);
+    cluster.wait_down("n2", promised(DETECTED));
     assert!(says(&cluster.nodes[0], 200, ""), "it was ready before");
 }
 

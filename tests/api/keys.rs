@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ringpost::api::GetUserRequest;
@@ -37,6 +37,13 @@ fn node_with(keys: &str) -> (Cluster, PathBuf) {
         || cluster.nodes[0].get_admin("/readyz").status == 200,
     );
     (cluster, file)
+}
+
+/// Puts something else into the file, at once: whoever reads it finds no half of it.
+fn replace(file: &Path, keys: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, keys).expect("the directory can be written to");
+    fs::rename(&new, file).expect("it is there");
 }
 
 fn ask(node: &Node, call: (&str, &str), authorization: &[&str], body: &str) -> Response {
@@ -152,18 +159,18 @@ fn a_key_takes_the_place_of_another_without_a_restart() {
     let node = &cluster.nodes[0];
     let status = |key: &str| ask(node, ("GET", "/v1/cluster"), &[&bearer(key)], "").status;
     assert_eq!((status(KEY), status(OTHER)), (200, 401));
-    fs::write(&file, format!("{KEY}\n{OTHER}\n")).expect("it is there");
+    replace(&file, &format!("{KEY}\n{OTHER}\n"));
     wait_until(PATIENCE, "both are accepted", || {
         (status(KEY), status(OTHER)) == (200, 200)
     });
-    fs::write(&file, "short").expect("it is there");
+    replace(&file, "short");
     wait_until(
         PATIENCE,
         "a file without a good key changes nothing",
         || counted(node, "key_reload_errors") == 1,
     );
     assert_eq!((status(KEY), status(OTHER)), (200, 200));
-    fs::write(&file, OTHER).expect("it is there");
+    replace(&file, OTHER);
     wait_until(PATIENCE, "the old one is refused", || {
         (status(KEY), status(OTHER)) == (401, 200)
     });

@@ -11,8 +11,13 @@ mod sending;
 mod support;
 mod users;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{Client, Cluster, Node, Response, http};
+
+/// A node that finds nobody takes itself for the first of its cluster after this.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// One call with a JSON body.
 #[track_caller]

@@ -2,12 +2,12 @@
 
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::support::{Cluster, Node, Response, http};
-use crate::{call, message};
+use crate::{GRACE, call, message};
 
 /// The status and the error's code; checks the error's shape.
 #[track_caller]
@@ -124,14 +124,23 @@ fn pages_of_a_browser_are_kept_out() {
 
 #[test]
 fn a_node_without_its_cluster_sends_nothing() {
-    let mut cluster = Cluster::reserve(2);
-    // The other one never starts.
-    cluster.start_in_order(&[0]);
     let body = message("shop", "bob", "o1", &json!(1)).to_string();
-    let response = call(&cluster.nodes[0], "POST", "/v1/send", &body);
-    assert_eq!(error(&response), (503, "unreachable".to_owned()));
-    let response = call(&cluster.nodes[0], "GET", "/v1/users/bob", "");
-    assert_eq!(error(&response), (503, "unreachable".to_owned()));
+    for attempt in 1..=3 {
+        let mut cluster = Cluster::reserve(2);
+        let begun = Instant::now();
+        // The other one never starts.
+        cluster.start_in_order(&[0]);
+        let node = &cluster.nodes[0];
+        let sent = call(node, "POST", "/v1/send", &body);
+        let found = call(node, "GET", "/v1/users/bob", "");
+        // On a busy machine it may be too late: then it has a cluster.
+        if begun.elapsed() < GRACE || attempt == 3 {
+            for response in [sent, found] {
+                assert_eq!(error(&response), (503, "unreachable".to_owned()));
+            }
+            return;
+        }
+    }
 }
 
 #[test]

@@ -136,7 +136,9 @@ fn a_user_id_in_a_path_is_percent_encoded() {
 
 #[test]
 fn an_owner_that_does_not_answer_is_said_with_503() {
-    let mut cluster = Cluster::of(2, &["--request-timeout", "500ms"]);
+    // Nor is it taken for dead meanwhile.
+    let patient = ["--request-timeout", "500ms", "--suspicion-timeout", "20s"];
+    let mut cluster = Cluster::of(2, &patient);
     let bob = cluster.user_of(1, "bob");
     cluster.nodes[1].signal(Signal::Stop);
     let response = call(&cluster.nodes[0], "GET", &format!("/v1/users/{bob}"), "");

@@ -1,14 +1,14 @@
 //! `bench`: against a cluster that keeps its promises, and against nodes that do not.
 
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::bench_node::{Act, Node, message, node};
 use crate::support::process::{Killed, lines};
-use crate::support::{Cluster, PATIENCE, turn, wait_until};
+use crate::support::{Cluster, PATIENCE, promised, turn, wait_until};
 use crate::{output, ringpost};
 
 /// Runs it against all nodes of a cluster of three; its report.
@@ -35,7 +35,7 @@ fn run_against(node: &Node, duration: &str) -> (i32, Value, String) {
     let Node { address, .. } = node;
     let line = format!(
         "bench --node {address} --senders 1 --receivers 1 --window 1 --warmup 0 \
-         --duration {duration} --grace 1s --json"
+         --duration {duration} --grace 3s --json"
     );
     let (code, out, error) = output(&mut ringpost(&line));
     (code, serde_json::from_str(&out).unwrap_or_default(), error)
@@ -86,9 +86,8 @@ fn assert_whole_times(report: &Value, receivers: u64) {
 
 #[test]
 fn a_closed_loop_loses_nothing_and_its_numbers_add_up() {
-    let report = report(
-        "--qos 0 --senders 5 --receivers 20 --window 4 --warmup 500ms --duration 1s --seed 7",
-    );
+    let report =
+        report("--qos 0 --senders 5 --receivers 20 --window 4 --warmup 1s --duration 1s --seed 7");
     assert_whole(&report);
     assert_eq!(report["mode"], "closed");
     assert_eq!(number(&report, "/seed"), 7);
@@ -101,24 +100,25 @@ fn a_closed_loop_loses_nothing_and_its_numbers_add_up() {
 #[test]
 fn an_open_loop_holds_its_rate() {
     let report = report(
-        "--mode open --rate 500 --qos 0 --senders 5 --receivers 5 --warmup 500ms --duration 1s",
+        "--mode open --rate 500 --qos 0 --senders 5 --receivers 5 --warmup 1s --duration 1s",
     );
     assert_whole(&report);
     assert_eq!(number(&report, "/rate"), 500);
-    // 1.5 s; the last one or two may be due too late to be sent before the end.
+    // 2 s; the last ones may be due too late to be sent before the end.
     let (sent, not_sent) = (
         number(&report, "/total/sent"),
         number(&report, "/total/not_sent"),
     );
-    assert_eq!(sent + not_sent, 750, "{report}");
-    assert!(not_sent < 100, "{report}");
+    assert_eq!(sent + not_sent, 1000, "{report}");
+    let late = Duration::from_millis(2) * u32::try_from(not_sent).unwrap();
+    assert!(late < promised(Duration::from_millis(200)), "{report}");
     assert!(number(&report, "/latency_us/send_lag/count") > 0);
 }
 
 #[test]
 fn what_goes_to_rooms_comes_to_each_member_on_whichever_node() {
     let report = report(
-        "--rooms 3 --receivers 24 --senders 4 --window 2 --warmup 500ms --duration 1s --seed 7",
+        "--rooms 3 --receivers 24 --senders 4 --window 2 --warmup 1s --duration 1s --seed 7",
     );
     assert_whole_times(&report, 8);
     assert_eq!(number(&report, "/rooms"), 3);
@@ -128,7 +128,7 @@ fn what_goes_to_rooms_comes_to_each_member_on_whichever_node() {
 #[test]
 fn rooms_are_loaded_at_a_rate_with_messages_that_are_not_kept() {
     let report = report(
-        "--rooms 1 --receivers 10 --senders 2 --mode open --rate 100 --qos 0 --warmup 500ms \
+        "--rooms 1 --receivers 10 --senders 2 --mode open --rate 100 --qos 0 --warmup 1s \
          --duration 1s",
     );
     assert_whole_times(&report, 10);
@@ -136,14 +136,14 @@ fn rooms_are_loaded_at_a_rate_with_messages_that_are_not_kept() {
         number(&report, "/total/sent"),
         number(&report, "/total/not_sent"),
     );
-    assert_eq!(sent + not_sent, 150, "{report}");
+    assert_eq!(sent + not_sent, 200, "{report}");
 }
 
 #[test]
 fn what_goes_to_everyone_comes_to_each_receiver() {
     let report = report_of(
         &["--clients-may-broadcast"],
-        "--everyone --qos 0 --receivers 10 --senders 2 --window 1 --warmup 500ms --duration 1s",
+        "--everyone --qos 0 --receivers 10 --senders 2 --window 1 --warmup 1s --duration 1s",
     );
     assert_whole_times(&report, 10);
     assert_eq!(report["everyone"], true);
@@ -159,7 +159,7 @@ fn a_message_that_not_all_of_a_room_got_is_lost_for_the_others() {
     let Node { address, .. } = &node;
     let line = format!(
         "bench --node {address} --rooms 1 --senders 1 --receivers 2 --window 1 --warmup 0 \
-         --duration 2s --grace 1s --json"
+         --duration 2s --grace 3s --json"
     );
     let (code, out, error) = output(&mut ringpost(&line));
     assert!(
@@ -215,10 +215,8 @@ fn a_target_off_this_machine_is_refused_without_yes() {
 
 #[test]
 fn a_dead_target_is_a_sentence_and_exit_code_1() {
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Below all ports that anybody is given.
+    let free = "127.0.0.1:1";
     for flags in ["", "--mode storm --connections 3 --json"] {
         let (code, out, error) = output(&mut ringpost(&format!("bench --node {free} {flags}")));
         assert_eq!(code, 1, "{out}");
@@ -236,15 +234,15 @@ fn a_dead_target_is_a_sentence_and_exit_code_1() {
 #[test]
 fn a_cluster_without_qos_1_is_told_from_one_that_fails() {
     let _turn = turn();
-    let (code, report, error) = run_against(&node(|_| Act::Fail("unsupported")), "300ms");
+    let (code, report, error) = run_against(&node(|_| Act::Fail("unsupported")), "1s");
     assert_eq!((code, report), (1, Value::Null));
     assert!(error.contains("does not know qos 1"), "{error}");
-    let (code, report, error) = run_against(&node(|_| Act::Fail("inbox_full")), "300ms");
+    let (code, report, error) = run_against(&node(|_| Act::Fail("inbox_full")), "1s");
     assert!(code == 1 && error.contains("inbox_full"), "{error}");
     let failed = number(&report, "/total/failed");
     assert_eq!(failed, number(&report, "/failures/inbox_full"));
     // It does not spin: there is a pause after a failure.
-    assert!((1..=31).contains(&failed), "{report}");
+    assert!((1..=101).contains(&failed), "{report}");
 }
 
 #[test]
@@ -301,7 +299,7 @@ fn what_has_no_receipt_when_a_connection_breaks_is_sent_again_under_its_id() {
             Act::Deliver(vec![message(send)])
         }
     };
-    let (code, report, error) = run_against(&node(broken_once), "2s");
+    let (code, report, error) = run_against(&node(broken_once), "4s");
     assert_eq!(code, 0, "{error}");
     assert_eq!(number(&report, "/connections/reconnects"), 1);
     assert_eq!(number(&report, "/total/lost"), 0);
@@ -326,7 +324,7 @@ fn a_sender_that_is_told_to_move_does_and_loses_nothing() {
         }
     };
     let node = node(moving);
-    let (code, report, error) = run_against(&node, "2s");
+    let (code, report, error) = run_against(&node, "4s");
     assert_eq!(code, 0, "{error}");
     for name in ["moves", "reconnects"] {
         assert_eq!(number(&report, &format!("/connections/{name}")), 1);
@@ -359,7 +357,7 @@ fn a_receiver_acknowledges_and_comes_again_with_its_position() {
         Act::Deliver(vec![message])
     };
     let node = node(positioned);
-    let (code, report, error) = run_against(&node, "3s");
+    let (code, report, error) = run_against(&node, "5s");
     assert_eq!(code, 0, "{error} {report}");
     let acks = acks.lock().unwrap();
     let mut acked = 0;
@@ -393,7 +391,8 @@ fn an_interrupt_ends_it_with_a_report_of_what_there_is() {
     let mut bench = Killed(command.spawn().unwrap());
     let mut said = lines(bench.0.stderr.take().unwrap());
     let report = lines(bench.0.stdout.take().unwrap());
-    let progress = said.next().unwrap();
+    // A busy machine may not get far in the first second.
+    let progress = said.find(|line| !line.contains(" 0 delivered/s")).unwrap();
     assert!(progress.contains("delivered/s"), "{progress}");
     let id = bench.0.id().to_string();
     assert!(

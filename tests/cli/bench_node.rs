@@ -124,9 +124,9 @@ impl Node {
         let mut receiver = came
             .wait_while(receiver, |stream| stream.is_none())
             .unwrap();
-        for message in messages {
-            say(receiver.as_mut().unwrap(), message);
-        }
+        // At once: who has read the first has read them all.
+        let frames: Vec<u8> = messages.iter().flat_map(frame).collect();
+        let _ = receiver.as_mut().unwrap().write_all(&frames);
     }
 
     fn redirect(&self, user: &str) -> Value {
@@ -135,8 +135,13 @@ impl Node {
     }
 }
 
-/// Writes a text frame of up to 64 KiB, `type` first. Whoever has gone is not told.
+/// Writes a text frame. Whoever has gone is not told.
 fn say(stream: &mut TcpStream, message: &Value) {
+    let _ = stream.write_all(&frame(message));
+}
+
+/// A text frame of up to 64 KiB, `type` first.
+fn frame(message: &Value) -> Vec<u8> {
     let kind = &message["type"];
     let rest = message.as_object().unwrap().iter();
     let rest = rest.filter(|(name, _)| *name != "type");
@@ -150,5 +155,5 @@ fn say(stream: &mut TcpStream, message: &Value) {
         _ => [&[0x81, 126], &length.to_be_bytes()[..]].concat(),
     };
     frame.extend_from_slice(text.as_bytes());
-    let _ = stream.write_all(&frame);
+    frame
 }

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::serving::Serving;
 use crate::support::{PATIENCE, skipped, wait_until};
@@ -147,7 +148,8 @@ fn health_tells_by_its_exit_code_whether_a_node_lives_and_is_ready() {
     let node = Serving::start("--drain-timeout 1s");
     let health = |more: &str| {
         let admin = node.ready["admin"].as_str().unwrap();
-        output(&mut ringpost(&format!("health --node {admin} {more}")))
+        let line = format!("health --timeout 10s --node {admin} {more}");
+        output(&mut ringpost(&line))
     };
     assert_eq!(health(""), (0, "ok\n".to_owned(), String::new()));
     wait_until(PATIENCE, "it is ready", || health("--ready").0 == 0);
@@ -176,11 +178,19 @@ fn health_fails_where_nobody_answers_or_a_node_is_not_ready() {
     // A seed that does not answer: for some seconds the node has not found its cluster.
     let seed = TcpListener::bind("127.0.0.1:0").unwrap();
     let seed = seed.local_addr().unwrap();
-    let node = Serving::start(&format!("--drain-timeout 1s --seeds {seed}"));
-    let admin = node.ready["admin"].as_str().unwrap();
-    let (code, _, error) = output(&mut ringpost(&format!("health --ready --node {admin}")));
-    assert_eq!(code, 1);
-    assert!(error.contains("no other node has answered yet"), "{error}");
-    let (code, _, _) = output(&mut ringpost(&format!("health --node {admin}")));
-    assert_eq!(code, 0, "it lives");
+    for attempt in 1..=3 {
+        let begun = Instant::now();
+        let node = Serving::start(&format!("--drain-timeout 1s --seeds {seed}"));
+        let admin = node.ready["admin"].as_str().unwrap();
+        let health = format!("health --timeout 10s --node {admin}");
+        let (code, _, error) = output(&mut ringpost(&format!("{health} --ready")));
+        // On a busy machine it may be too late: then it counts as the first of a cluster.
+        if begun.elapsed() < Duration::from_secs(5) || attempt == 3 {
+            assert_eq!(code, 1);
+            assert!(error.contains("no other node has answered yet"), "{error}");
+            let (code, _, _) = output(&mut ringpost(&health));
+            assert_eq!(code, 0, "it lives");
+            return;
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::support::process::{Killed, first_line};
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{Cluster, PATIENCE, wait_until};
 use crate::{output, ringpost};
 
 /// A started node, killed when the test ends.
@@ -82,10 +82,9 @@ fn a_node_says_where_it_listens_and_drains_on_a_signal() {
 #[cfg(unix)]
 #[test]
 fn a_closed_standard_output_and_error_do_not_end_a_node() {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // One that nobody else is given.
+    let cluster = Cluster::reserve(1);
+    let port = cluster.nodes[0].listen;
     let mut command = ringpost(&format!(
         "serve --id n1 --insecure-users --listen {port} --peer-listen 127.0.0.1:0 \
          --admin-listen 127.0.0.1:0 --drain-timeout 1s"
@@ -111,11 +110,8 @@ fn a_closed_standard_output_and_error_do_not_end_a_node() {
 #[cfg(unix)]
 #[test]
 fn a_port_that_is_taken_is_a_sentence_and_exit_code_1() {
-    let taken = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let listener = TcpListener::bind(taken).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap();
     let line = format!(
         "serve --id n1 --insecure-users --peer-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 \
          --listen {taken}"

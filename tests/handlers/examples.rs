@@ -28,7 +28,8 @@ fn host(client: &mut Client) -> String {
 #[track_caller]
 fn find(client: &mut Client, fits: &Value) -> Value {
     let fields = fits.as_object().unwrap();
-    let found = client.find(PATIENCE, |m| {
+    // Who has lost its connection has left after five seconds.
+    let found = client.find(2 * PATIENCE, |m| {
         fields.iter().all(|(name, value)| m[name] == *value)
     });
     found.unwrap_or_else(|| panic!("not seen: {fits}"))
@@ -41,8 +42,11 @@ fn chat_on(nodes: usize) {
     let (mut a, welcome) = Client::welcomed(&format!("{}/ws?user={alice}", ring.url(0)));
     let id = welcome["session"].as_str().unwrap();
     assert_eq!(host(&mut a), format!("welcome, {alice}, your id is {id}"));
+    // Nobody is read before it is in the lobby.
+    a.assert_quiet_and_alive();
     let mut b = ring.client(&bob);
     assert!(host(&mut b).starts_with(&format!("welcome, {bob}, ")));
+    b.assert_quiet_and_alive();
     find(
         &mut a,
         &json!({"type": "joined", "room": "lobby", "user": bob}),

@@ -74,7 +74,9 @@ impl Ring {
         let cluster = self.get_admin(index, "/v1/cluster").json();
         let members = cluster["members"].as_array().unwrap();
         let alive = members.iter().filter(|member| member["state"] == "alive");
-        ready && alive.count() == count
+        // Of itself it says so only once all have answered it, over connections that are there.
+        let settled = members.iter().all(|it| it["under_replicated"] == 0);
+        ready && alive.count() == count && settled
     }
 
     pub fn get_admin(&self, index: usize, target: &str) -> http::Response {

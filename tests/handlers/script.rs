@@ -29,7 +29,8 @@ pub struct Calls(Receiver<String>);
 impl Calls {
     #[track_caller]
     pub fn next(&self) -> String {
-        self.0.recv_timeout(PATIENCE).expect("a call")
+        // A client that does not read is waited for, for some seconds.
+        self.0.recv_timeout(2 * PATIENCE).expect("a call")
     }
 
     /// The calls of one user from now on.

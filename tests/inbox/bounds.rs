@@ -1,5 +1,7 @@
 //! What an inbox holds at most, for how long, and what happens past that.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
 use crate::session_at;
@@ -68,11 +70,13 @@ fn what_nobody_acked_goes_at_its_age_and_the_next_reader_hears_of_it() {
     let mut alice = session_at(&cluster, 0, "alice", "").0;
     let (first, start) = session_at(&cluster, 1, &bob, "");
     first.close();
+    let kept = Instant::now();
     for id in ["m1", "m2", "m3"] {
         alice.keep_accepted(&bob, id, "1");
     }
     let dropped = || cluster.nodes[1].metric("ringpost_expired_total");
-    assert_eq!(dropped(), 0);
+    let early = dropped();
+    assert!(early == 0 || kept.elapsed() >= Duration::from_secs(5));
     wait_until(2 * PATIENCE, "all three are dropped", || dropped() == 3);
     assert_eq!(
         cluster.nodes[0].metric("ringpost_expired_total"),
@@ -86,8 +90,8 @@ fn what_nobody_acked_goes_at_its_age_and_the_next_reader_hears_of_it() {
         client.assert_quiet_and_alive();
     }
     // From here on nothing is missing.
-    alice.keep_accepted(&bob, "m4", "1");
     let (mut client, _) = session_at(&cluster, 1, &bob, "");
+    alice.keep_accepted(&bob, "m4", "1");
     let message = client.expect_messages(&["m4"]).remove(0);
     assert!(Position::of(&message).offset > 3, "{message}");
     let query = Position::of(&message).query();

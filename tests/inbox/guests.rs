@@ -16,8 +16,7 @@ fn a_guest_gets_everything_after_its_node_was_taken_for_dead() {
         let views = [0, 1].map(|index| cluster.nodes[index].view());
         views
             .iter()
-            .flatten()
-            .all(|view| view.state("n3") == "down")
+            .all(|view| view.as_ref().is_some_and(|view| view.state("n3") == "down"))
     });
     alice.keep_accepted(&bob, "meanwhile", "1");
     cluster.nodes[2].signal(Signal::Continue);

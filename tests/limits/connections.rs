@@ -33,13 +33,13 @@ fn one_connection_too_many_of_a_node_is_told_so_until_there_is_room_again() {
 
 #[test]
 fn nobody_keeps_a_connection_by_asking_for_something_else() {
-    let cluster = Cluster::of(1, &["--handshake-timeout", "500ms"]);
+    let cluster = Cluster::of(1, &["--handshake-timeout", "1s"]);
     let node = &cluster.nodes[0];
     let mut stream = TcpStream::connect(node.listen).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     let asks = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut answers = 0;
-    wait_until(PATIENCE, "it is closed", || {
+    wait_until(2 * PATIENCE, "it is closed", || {
         let mut answer = [0; 4096];
         let read = stream
             .write_all(asks)
@@ -105,7 +105,7 @@ fn a_connection_counts_from_its_first_byte_to_its_end_whatever_it_becomes() {
             "--max-connections-per-address",
             "1",
             "--handshake-timeout",
-            "3s",
+            "6s",
         ],
         &BOUNDED[..],
     ];
@@ -115,7 +115,7 @@ fn a_connection_counts_from_its_first_byte_to_its_end_whatever_it_becomes() {
     // A connection that says nothing, and one that asks and is kept open.
     let mut silent = TcpStream::connect(node.listen).unwrap();
     wait_until(PATIENCE, "it counts", full);
-    assert!(ends_within(&mut silent, PATIENCE));
+    assert!(ends_within(&mut silent, 2 * PATIENCE));
     wait_until(PATIENCE, "its end is seen", || !full());
     let asking = || TcpStream::connect(node.listen).unwrap();
     let request = format!(

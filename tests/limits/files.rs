@@ -20,6 +20,12 @@ fn a_node_without_file_descriptors_keeps_its_links_and_recovers() {
     assert!(node.log_text().contains("fewer open files than"));
     let url = |user: &str| format!("{}&hop=1", node.url(user));
     let (mut client, _) = Client::welcomed(&url("first"));
+    let is_seen = || {
+        let view = other.view();
+        view.is_some_and(|view| view.state(&node.id) != "down")
+    };
+    // Until each has probed the other, and has the connections for it.
+    holds_for(Duration::from_secs(1), "the other node sees it", is_seen);
     let mut taken: Vec<_> = (0..100)
         .map(|_| TcpStream::connect(node.listen).expect("the kernel takes it"))
         .collect();
@@ -27,11 +33,7 @@ fn a_node_without_file_descriptors_keeps_its_links_and_recovers() {
     let out_of_files = || node.log_text().contains("cannot accept connections");
     wait_until(PATIENCE, "it is said", out_of_files);
     client.assert_quiet_and_alive();
-    holds_for(Duration::from_secs(3), "the other node sees it", || {
-        other
-            .view()
-            .is_some_and(|view| view.state(&node.id) != "down")
-    });
+    holds_for(Duration::from_secs(3), "the other node sees it", is_seen);
     // Links go on: a message to the other node, and back.
     let mut names = (0..100).map(|n| format!("far{n}"));
     let far = names.find(|user| other.locate(user) == other.id);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Cluster, PATIENCE, wait_until};
 
-const FLAGS: [&str; 4] = ["--message-rate", "2", "--message-burst", "20"];
+const FLAGS: [&str; 4] = ["--message-rate", "1", "--message-burst", "20"];
 
 fn receipt(text: &str) -> Value {
     serde_json::from_str(text).unwrap()

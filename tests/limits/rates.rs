@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::support::{Client, Cluster, Node, PATIENCE, http, wait_until};
 use crate::{
-    BOUNDED, ask_from, assert_says_when, assert_served_elsewhere, assert_told_in_frames, handshake,
+    BOUNDED, ask_from, assert_says_when, assert_served_elsewhere, handshake, is_told_in_frames,
 };
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -69,7 +69,8 @@ fn a_handshake_over_the_rate_is_told_when_to_come_again() {
     let refusal = (0..5).find_map(|_| Client::connect(&node.url("a")).err());
     let refusal = refusal.expect("it is over the rate");
     assert_says_when(&refusal, 429);
-    assert_told_in_frames(node, "rate_limited");
+    let told = (0..5).any(|_| is_told_in_frames(node, "rate_limited"));
+    assert!(told, "it is over the rate");
     assert_served_elsewhere(node);
 }
 

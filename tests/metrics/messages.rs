@@ -76,10 +76,13 @@ fn deliveries_receipts_and_copies_are_counted_where_their_time_was_taken() {
     let bodies = |count: u32| count * 6;
     assert!(is(bytes(0, "received"), bodies(6)));
     assert!(is(bytes(0, "delivered"), bodies(2)));
-    assert!(is(bytes(0, "forwarded"), bodies(4)));
     assert!(is(bytes(1, "delivered"), bodies(2)));
-    assert!(is(bytes(1, "forwarded"), bodies(1)), "that of qos 0");
     assert!(is(bytes(2, "delivered"), bodies(2)));
+    // What is not kept is counted when it is on its way, which its receipt may overtake.
+    wait_until(PATIENCE, "what went to other nodes is counted", || {
+        // Of the second node that of qos 0.
+        is(bytes(0, "forwarded"), bodies(4)) && is(bytes(1, "forwarded"), bodies(1))
+    });
 }
 
 #[test]
@@ -124,7 +127,7 @@ fn what_is_past_a_limit_is_counted_by_that_limit() {
 
 #[test]
 fn a_handshake_that_is_refused_in_frames_counts_as_one_that_is_refused() {
-    let flags = ["--handshake-timeout", "1s", "--suspicion-timeout", "60s"];
+    let flags = ["--handshake-timeout", "3s", "--suspicion-timeout", "60s"];
     let mut cluster = Cluster::of(2, &flags);
     let user = cluster.user_of(1, "user");
     let refused = |cluster: &Cluster| {

@@ -257,10 +257,12 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
       await page.until("the second answer", `${answer}.includes("Ownernode-2")`);
       answers[0].resolve(found("alice", "node-1"));
       fake.tell("ring", fake.ring);
-      await until("the third question", () => answers.length === 3);
+      // Or one more, if five seconds have passed since the second answer.
+      await until("the third question", () => answers.length >= 3);
       assert.equal(answers[2].user, "bob");
       assert.match(await page.run(answer), /Ownernode-2/);
-      answers[2].resolve(found("bob", "node-5"));
+      for (const { resolve } of answers.slice(2)) resolve(found("bob", "node-5"));
+      fake.onUser = (user) => found(user, "node-5");
       await page.until("the third answer", `${answer}.includes("Ownernode-5")`);
       assert.match(await page.run(`document.querySelector("#user-asked").textContent`), /\d\d:\d\d:\d\d/);
     });
@@ -332,6 +334,7 @@ describe("the dashboard", { skip: withoutBrowser }, () => {
     it("fits on a phone, light and dark", async () => {
       for (const dark of [false, true]) {
         await page.appear({ width: 390, height: 844, phone: true, dark });
+        await page.until("the layout", "innerWidth === 390");
         assert.equal(await page.run(IS_WIDE), false);
         await page.picture(artefact(`dashboard-phone${dark ? "-dark" : ""}`));
       }

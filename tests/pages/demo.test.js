@@ -9,7 +9,7 @@ import { artefact, Demo } from "./support/demo.js";
 
 /** `n1 → n2 · 1 hop · 2.3 ms` */
 function parse(way) {
-  const [, nodes, hops] = /^(n\d(?: → n\d)*) · (\d+) hops? · [\d.]+ ms$/.exec(way) ?? assert.fail(`no way: ${way}`);
+  const [, nodes, hops] = /^(n\d(?: → n\d)*) · (\d+) hops? · [\d.]+ m?s$/.exec(way) ?? assert.fail(`no way: ${way}`);
   return { nodes: nodes.split(" → "), hops: Number(hops) };
 }
 
@@ -37,9 +37,26 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     if (pressed !== String(is)) await demo.click("#traffic");
   }
 
+  /**
+   * Writes, and returns what the readers are told of the way. Of a message that took long no way is told: then another
+   * is written, since a busy machine may be slow.
+   * @param {string} from @param {string} text @param {string[]} readers
+   */
+  async function waysOf(from, text, ...readers) {
+    for (let tries = 1; ; tries += 1) {
+      const written = tries === 1 ? text : `${text} ${tries}`;
+      await demo.write(from, written);
+      const ways = [];
+      for (const reader of readers) ways.push(await demo.way(reader, written));
+      if (tries === 5 || !ways.some((way) => way.endsWith(": it was kept for its reader"))) return ways;
+    }
+  }
+
   /** Stops the traffic; all that was sent must have come. */
   async function endTraffic() {
     await traffic(false);
+    // The counts are drawn every 250 ms: those of before may look as if all had come.
+    await demo.run("new Promise((resolve) => setTimeout(resolve, 600))");
     const { sent } = await until("all have come", async () => {
       const counts = await demo.counts();
       return counts["under-way"] === 0 && counts.sent === counts.received && counts;
@@ -51,10 +68,10 @@ describe("the demo page", { skip: withoutBrowser }, () => {
   it("two users write to each other, and each message shows its way", async () => {
     const [alice, bob] = [await demo.nodeOf("alice"), await demo.nodeOf("bob")];
     assert.notEqual(alice, bob);
-    await demo.write("alice", "good morning");
-    assert.deepEqual(parse(await demo.way("bob", "good morning")), { nodes: [alice, bob], hops: 1 });
-    await demo.write("bob", "<b>you, too</b>");
-    assert.deepEqual(parse(await demo.way("alice", "<b>you, too</b>")), { nodes: [bob, alice], hops: 1 });
+    const [there] = await waysOf("alice", "good morning", "bob");
+    assert.deepEqual(parse(there), { nodes: [alice, bob], hops: 1 });
+    const [back] = await waysOf("bob", "<b>you, too</b>", "alice");
+    assert.deepEqual(parse(back), { nodes: [bob, alice], hops: 1 });
     const hasArrived = /^accepted, 2 copies, .* · has arrived$/;
     await until("the receipt", async () => hasArrived.test(await demo.text("[data-user=alice] .mine .note")));
   });
@@ -63,12 +80,12 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     await demo.click("#add-user");
     await demo.areOnline("alice", "bob", "carol");
     await demo.sees("alice", "carol joined the lobby");
-    await demo.write("carol", "hello all");
-    const { nodes, hops } = parse(await demo.way("bob", "hello all"));
+    const [toBob, toAlice] = await waysOf("carol", "hello all", "bob", "alice");
+    const { nodes, hops } = parse(toBob);
     const [from, owner, to] = [await demo.nodeOf("carol"), await ownerOf("lobby"), await demo.nodeOf("bob")];
     assert.deepEqual(nodes, [from, owner, to].filter((node, index, all) => node !== all[index - 1]));
     assert.equal(hops, nodes.length - 1);
-    assert.match(await demo.way("alice", "hello all"), / hops? · /);
+    assert.match(toAlice, / hops? · /);
 
     await demo.click("[data-user=carol] .away");
     await demo.sees("bob", "carol left the lobby");
@@ -100,9 +117,13 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     await demo.appear({ width: 1280 });
     await demo.picture(artefact("demo-light"));
     const gone = await demo.nodeOf("bob");
-    await demo.order(gone, "kill");
     await demo.choose("alice", "bob");
-    await demo.write("alice", "still there?");
+    await demo.click("[data-user=alice] [name=text]");
+    await demo.type("still there?");
+    await demo.order(gone, "kill");
+    await until("it is dead", async () => (await demo.text("#said")) === `${gone} was killed`);
+    // At once: not when the others know already.
+    await demo.run(`document.querySelector("[data-user=alice] .write").requestSubmit()`);
     assert.match(await demo.way("bob", "still there?"), /: the ring has changed meanwhile$/);
     assert.equal(await demo.isNow(gone, "stopped"), 0);
     await until("bob is elsewhere", async () => ![undefined, gone].includes(await demo.nodeOf("bob")));
@@ -112,7 +133,7 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     await demo.picture(artefact("demo-killed"));
     await endTraffic();
     await demo.order(gone, "start");
-    assert.ok((await demo.isNow(gone, "running")) > 20);
+    await until("it has a share", async () => (await demo.isNow(gone, "running")) > 20);
   });
 
   it("nodes join, stop and start again under load, and everything arrives, once and in order", async () => {
@@ -120,6 +141,8 @@ describe("the demo page", { skip: withoutBrowser }, () => {
     await demo.click("#add-node");
     await until("n4 has a share", async () => (await demo.isNow("n4", "running")) > 15);
     await demo.traffic(20);
+    // With one more node she may have to move first.
+    await demo.isHome("alice");
     const leaving = await demo.nodeOf("alice");
     await demo.order(leaving, "stop");
     assert.equal(await demo.isNow(leaving, "stopped"), 0);
@@ -191,11 +214,11 @@ describe("the demo page without a mouse", { skip: withoutBrowser }, () => {
     await tabTo("#add-node");
     await demo.press("Enter");
     await until("n3 is there", async () => (await demo.isNow("n3", "running")) > 0);
-    assert.equal(await demo.text("#said"), "n3 joins");
+    await until("n3 is announced", async () => (await demo.text("#said")) === "n3 joins");
     await tabTo("#nodes li:nth-child(3) [data-order=kill]");
     await demo.press(" ");
     await demo.isNow("n3", "stopped");
-    assert.equal(await demo.text("#said"), "n3 was killed");
+    await until("its end is announced", async () => (await demo.text("#said")) === "n3 was killed");
     // The focus is where it was, though nothing can be killed there any more.
     assert.equal(await demo.run("document.activeElement.getAttribute('aria-label')"), "Kill -9 n3");
     await tabTo("#add-user");

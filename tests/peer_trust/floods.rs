@@ -186,7 +186,10 @@ fn handshakes_that_do_not_end_keep_no_node_out() {
     let open = runtime.block_on(silent(1000, cluster.nodes[0].peer));
     cluster.nodes[2].start();
     cluster.wait_agreed(PATIENCE);
-    assert!(cluster.nodes[0].metric("ringpost_peers_refused_total") >= 900);
+    // It may have been found through the other one, while connections wait to be accepted.
+    wait_until(PATIENCE, "most of them were refused", || {
+        cluster.nodes[0].metric("ringpost_peers_refused_total") >= 900
+    });
     let grown = cluster.nodes[0].resident_kib().saturating_sub(before);
     assert!(grown < MEMORY_KIB, "{grown} KiB more");
     runtime.block_on(async {
@@ -221,7 +224,7 @@ fn the_admin_address_has_so_many_connections_and_is_there_again_afterwards() {
         .collect();
     let last = open.last_mut().expect("one of them");
     // Less than the time for a handshake.
-    last.set_read_timeout(Some(Duration::from_secs(4)))
+    last.set_read_timeout(Some(Duration::from_secs(9)))
         .expect("a time-out");
     let read = last.read(&mut [0]);
     assert!(read.as_ref().is_ok_and(|count| *count == 0) || read.is_err_and(|e| !is_timeout(&e)));
@@ -230,7 +233,14 @@ fn the_admin_address_has_so_many_connections_and_is_there_again_afterwards() {
         http::get(node.admin, "/healthz").is_ok_and(|response| response.status == 200)
     });
     assert!(again.is_some());
+    // Their places come free one by one: this may be one too many, too.
     wait_until(PATIENCE, "they were counted", || {
-        node.metric("ringpost_admin_connections_over_limit_total") >= 76
+        let Ok(metrics) = http::get(node.admin, "/metrics") else {
+            return false;
+        };
+        let name = "ringpost_admin_connections_over_limit_total ";
+        let text = metrics.text();
+        let count = text.lines().find_map(|line| line.strip_prefix(name));
+        count.is_some_and(|count| count.parse::<u64>().is_ok_and(|count| count >= 76))
     });
 }

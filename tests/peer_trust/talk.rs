@@ -16,7 +16,10 @@ pub struct Talk {
     reader: JoinHandle<()>,
     sent: Arc<AtomicUsize>,
     read: Arc<AtomicUsize>,
+    /// Nothing more is to be said.
     over: Arc<AtomicBool>,
+    /// All that was said was read.
+    heard: Arc<AtomicBool>,
 }
 
 impl Talk {
@@ -28,7 +31,8 @@ impl Talk {
             (user, client)
         });
         let zero = || Arc::new(AtomicUsize::new(0));
-        let (sent, read, over) = (zero(), zero(), Arc::new(AtomicBool::new(false)));
+        let no = || Arc::new(AtomicBool::new(false));
+        let (sent, read, over, heard) = (zero(), zero(), no(), no());
         let (counted, stop) = (Arc::clone(&sent), Arc::clone(&over));
         let recipient = reader.0;
         let writer = thread::spawn(move || {
@@ -46,7 +50,7 @@ impl Talk {
             }
             longest
         });
-        let (counted, stop) = (Arc::clone(&read), Arc::clone(&over));
+        let (counted, stop) = (Arc::clone(&read), Arc::clone(&heard));
         let reader = thread::spawn(move || {
             // What was said comes once, and in its order.
             while let Some(message) = next(&mut reader.1, &stop) {
@@ -62,6 +66,7 @@ impl Talk {
             sent,
             read,
             over,
+            heard,
         }
     }
 
@@ -83,18 +88,19 @@ impl Talk {
         wait_until(PATIENCE, "all that was said was read", || {
             self.read.load(Ordering::Relaxed) == sent
         });
+        self.heard.store(true, Ordering::Relaxed);
         self.reader.join().expect("the reader had its messages");
         (sent, longest)
     }
 }
 
-/// The next message; `None` when it is over and nothing more comes.
-fn next(reader: &mut Client, over: &AtomicBool) -> Option<serde_json::Value> {
+/// The next message; `None` when all were heard and nothing more comes.
+fn next(reader: &mut Client, heard: &AtomicBool) -> Option<serde_json::Value> {
     loop {
         let text = reader.text(Duration::from_secs(1));
         match text {
             Some(text) => return serde_json::from_str(&text).ok(),
-            None if over.load(Ordering::Relaxed) => return None,
+            None if heard.load(Ordering::Relaxed) => return None,
             None => {}
         }
     }

@@ -8,6 +8,8 @@ use crate::support::{Client, Cluster, PATIENCE, Signal};
 
 /// Who is back within this was not away.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// Who loses a connection has left its rooms after this.
+const GONE: Duration = Duration::from_secs(5);
 
 fn session(cluster: &Cluster, index: usize, user: &str) -> Client {
     let url = format!("{}&redirect=never", cluster.nodes[index].url(user));
@@ -64,18 +66,18 @@ fn a_reconnect_at_once_is_no_change_and_who_has_unsubscribed_hears_nothing() {
     let mut first = Some(session(&cluster, 1, &user));
     let request = json!({"type":"presence","id":"p","users":[user, fence],"subscribe":true});
     assert_eq!(ask(&mut watcher, &request)["online"][&user], true);
-    let mut slowest = Duration::ZERO;
+    let start = Instant::now();
     for index in [0, 1, 0] {
-        let start = Instant::now();
         first.take().expect("a session").close();
         first = Some(session(&cluster, index, &user));
-        slowest = slowest.max(start.elapsed());
     }
+    // Looks that far apart may both have found it away, and not have been in the same gap.
+    let took = start.elapsed();
     let other = session(&cluster, 0, &fence);
     let mut change = watcher.expect("presence_change");
     while change["user"] != fence {
-        let at_once = slowest < AT_ONCE;
-        assert!(!at_once, "{change} after {slowest:?}");
+        let at_once = took < AT_ONCE;
+        assert!(!at_once, "{change} after {took:?}");
         change = watcher.expect("presence_change");
     }
     assert_eq!(change["online"], true, "{change}");
@@ -174,13 +176,19 @@ fn a_rooms_count_is_right_after_somebody_has_come_back() {
     let mut watcher = session(&cluster, 0, "watcher");
     let request = json!({"type":"presence","id":"p","room":"lobby","subscribe":true});
     assert_eq!(ask(&mut watcher, &request)["count"], 3);
+    let closed = Instant::now();
     members.remove(1).close();
     assert_eq!(hears_count(&mut watcher, 2), nobody());
     members.push(member(&cluster, 0, "dan"));
     assert_eq!(hears_count(&mut watcher, 3), (json!(["dan"]), json!([])));
     members.push(member(&cluster, 2, "bob"));
-    assert_eq!(hears_count(&mut watcher, 4), nobody());
-    watcher.assert_quiet_and_alive();
+    // On a machine that is too busy he has left, and that has been told.
+    let in_time = closed.elapsed() < GONE;
+    let change = hears_count(&mut watcher, 4);
+    if in_time {
+        assert_eq!(change, nobody());
+        watcher.assert_quiet_and_alive();
+    }
 }
 
 #[test]
@@ -203,7 +211,7 @@ fn a_rooms_count_is_right_after_its_owner_has_died() {
 
 #[test]
 fn a_pulled_plug_shows_within_the_heartbeat_time() {
-    let args = ["--heartbeat-interval", "2s", "--heartbeat-timeout", "2s"];
+    let args = ["--heartbeat-interval", "4s", "--heartbeat-timeout", "4s"];
     let cluster = Cluster::of(2, &args);
     let (user, room) = (cluster.user_of(0, "user"), cluster.user_of(1, "room"));
     let mut silent = session(&cluster, 0, &user);

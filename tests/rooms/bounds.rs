@@ -37,7 +37,7 @@ fn what_is_too_old_goes_and_who_comes_back_is_told_so() {
 
 #[test]
 fn a_room_in_which_nobody_is_costs_nothing_once_its_history_has_gone() {
-    let args = "--room-age 1s --request-timeout 1s --dedupe-window 2s";
+    let args = "--room-age 1s --request-timeout 4s --dedupe-window 8s";
     let args: Vec<_> = args.split(' ').collect();
     let cluster = Cluster::of(2, &args);
     let mut sender = session_at(&cluster, 0, "eve");
@@ -57,7 +57,7 @@ fn a_room_in_which_nobody_is_costs_nothing_once_its_history_has_gone() {
         leave(&mut sender, room);
     }
     sender.close();
-    wait_until(Duration::from_secs(30), "nothing is left of them", || {
+    wait_until(Duration::from_secs(40), "nothing is left of them", || {
         let bytes = |node: &crate::support::Node| node.metric("ringpost_inbox_bytes");
         owned() == 0 && cluster.nodes.iter().map(bytes).sum::<u64>() == 0
     });
@@ -86,7 +86,7 @@ fn a_room_is_never_full_however_little_it_keeps() {
         // Once all have them three are left.
         let mut late = session_at(&cluster, 2, "late");
         wait_until(PATIENCE, "the others are gone", || {
-            assert!(!join_since(&mut late, &room, &beginning()).1);
+            let recovered = join_since(&mut late, &room, &beginning()).1;
             leave(&mut late, &room);
             let mut ids = Vec::new();
             late.send_json(&json!({"type":"ping","id":"end"}));
@@ -98,7 +98,7 @@ fn a_room_is_never_full_however_little_it_keeps() {
                 }
                 ids.push(next["id"].clone());
             }
-            ids == [47, 48, 49].map(|number| format!("{owner}-{number}"))
+            !recovered && ids == [47, 48, 49].map(|number| format!("{owner}-{number}"))
         });
     }
 }

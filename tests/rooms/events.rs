@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Cluster};
+use crate::support::{Client, Cluster, promised};
 use crate::{assert_no_message, join, leave, session_at};
 
 /// Who loses a connection has left after this.
 const GONE: Duration = Duration::from_secs(5);
 /// What that takes at most, on a machine that is busy.
-const LATE: Duration = Duration::from_secs(10);
+const LATE: Duration = Duration::from_secs(20);
 
 /// The next news of a room; of some other room, or anybody else, there must be none before.
 #[track_caller]
@@ -48,7 +48,7 @@ fn members_hear_once_of_a_user_however_many_devices_it_has() {
             expect_news(watcher, "left", &room, "bob");
         }
         assert!(
-            asked.elapsed() < GONE,
+            asked.elapsed() < promised(GONE),
             "who leaves at will has left at once"
         );
         let ended = Instant::now();
@@ -74,16 +74,26 @@ fn who_comes_back_in_time_has_never_left() {
     join(&mut bob, &room);
     expect_news(&mut watcher, "joined", &room, "ann");
     expect_news(&mut watcher, "joined", &room, "bob");
+    let mut slowest = Duration::ZERO;
     for index in [2, 0, 1] {
+        let start = Instant::now();
         drop(ann);
         ann = session_at(&cluster, index, "ann");
         join(&mut ann, &room);
+        slowest = slowest.max(start.elapsed());
     }
     drop(bob);
-    // Bob goes after all that, so when that is told there is nothing of Ann.
-    expect_news(&mut watcher, "left", &room, "bob");
+    // Bob goes after all that, so when that is told there is nothing of Ann, if she was in time.
+    let is_news = |m: &Value| {
+        let of_ann = m["user"] == "ann" && slowest >= GONE;
+        !of_ann && (m["type"] == "joined" || m["type"] == "left")
+    };
+    let expected = json!({"type":"left","room":room,"user":"bob"});
+    assert_eq!(watcher.find(LATE, is_news), Some(expected));
     ann.close();
-    expect_news(&mut watcher, "left", &room, "ann");
+    if slowest < GONE {
+        expect_news(&mut watcher, "left", &room, "ann");
+    }
 }
 
 #[test]

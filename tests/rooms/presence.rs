@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::support::kept::RECEIPT;
 use crate::support::{Cluster, PATIENCE, wait_until};
 use crate::{ask, join, leave, present, session_at};
 
@@ -52,7 +53,7 @@ fn a_room_with_more_users_than_one_answer_names_is_told_in_pages() {
         member.send_json(&json!({"type":"join","id":"join","room":room}));
     }
     for member in &mut members {
-        let receipt = member.reply_to("join", PATIENCE);
+        let receipt = member.reply_to("join", RECEIPT);
         assert_eq!(receipt["status"], "joined", "{receipt}");
     }
     for index in 0..3 {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::outcome;
 use crate::support::kept::RECEIPT;
-use crate::support::{Client, Cluster, PATIENCE};
+use crate::support::{Client, Cluster, PATIENCE, wait_until};
 use crate::{
     assert_no_message, beginning, expect_messages, join, join_since, leave, message, send,
     session_at, to_room,
@@ -224,6 +224,10 @@ fn a_message_goes_once_to_each_node_with_members_however_many_they_are() {
                 expect_messages(member, &[&id]);
             }
         }
+        // It is counted once it is on its way.
+        wait_until(PATIENCE, "all are counted", || {
+            count(name) - before >= 10 * 2
+        });
         assert_eq!(count(name) - before, 10 * 2, "qos {qos}");
     }
 }

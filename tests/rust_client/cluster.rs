@@ -51,6 +51,8 @@ impl Cluster {
             cluster.nodes.push(Some(node));
         }
         cluster.settled(3).await;
+        // Of itself a node says so only once all have answered it, over connections that are there.
+        cluster.copied().await;
         cluster
     }
 

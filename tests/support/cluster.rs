@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::wait::{PATIENCE, turn, wait_until};
+use super::wait::{PATIENCE, turn, wait_until, within};
 use super::{http, process};
 
 /// The program under test.
@@ -423,21 +423,47 @@ impl Cluster {
 
     /// Whether every running node is ready and no member waits for a copy, whomever one asks.
     pub fn settled(&self) -> bool {
-        let copied = |view: &View| {
+        self.unsettled().is_none()
+    }
+
+    /// What is not as [`Self::settled`] wants it.
+    fn unsettled(&self) -> Option<String> {
+        if !self.agreed() {
+            let views = self.running().map(|node| match node.view() {
+                Some(view) => format!("\n{}: {}", node.id, view.0),
+                None => format!("\n{} does not answer", node.id),
+            });
+            return Some(format!("they do not agree:{}", views.collect::<String>()));
+        }
+        self.running().find_map(|node| {
+            let ready = node.get_admin("/readyz");
+            if ready.status != 200 {
+                return Some(format!("{}: {}", node.id, ready.text()));
+            }
+            let Some(view) = node.view() else {
+                return Some(format!("{} does not answer", node.id));
+            };
             let members = view.0["members"].as_array().expect("a list");
-            members.iter().all(|member| member["under_replicated"] == 0)
-        };
-        self.agreed()
-            && self.running().all(|node| {
-                node.get_admin("/readyz").status == 200 && node.view().is_some_and(|v| copied(&v))
-            })
+            let lacking = members.iter().find(|it| it["under_replicated"] != 0)?;
+            Some(format!("{} says: {lacking}", node.id))
+        })
     }
 
     /// Waits until [`Self::settled`]; returns how long that took.
     #[track_caller]
     pub fn wait_settled(&self, deadline: Duration) -> Duration {
-        let what = "all nodes are ready and every stream has its copies";
-        wait_until(deadline, what, || self.settled())
+        let mut last = None;
+        let settled = within(deadline, || {
+            last = self.unsettled();
+            last.is_none()
+        });
+        let Some(after) = settled else {
+            let last = last.unwrap_or_default();
+            panic!(
+                "not within {deadline:?}: all nodes are ready and every stream has its copies: {last}"
+            );
+        };
+        after
     }
 
     /// Waits until every other running node takes this one for down; returns how long that took.

@@ -42,7 +42,7 @@ impl Fleet {
             random: random.clone(),
         };
         (0..PRESENT).for_each(|user| fleet.add(user));
-        wait_until(PATIENCE, "every sender has a receipt", || {
+        wait_until(3 * PATIENCE, "every sender has a receipt", || {
             (0..PRESENT).all(|user| !fleet.shared.ledger.of(user).accepted.is_empty())
         });
         fleet

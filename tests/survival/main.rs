@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use fleet::{Fleet, PROBES};
 use ledger::Promises;
 use random::Random;
-use support::{Client, Cluster, PATIENCE, Signal, wait_until};
+use support::{Client, Cluster, PATIENCE, Signal, promised, wait_until};
 
 /// After a crash, messages to the dead node's users are accepted again. A debug build under this load may
 /// starve.
@@ -127,7 +127,7 @@ fn survives_kills(nodes: usize, usual: usize) {
         }
         let pause = killed.elapsed();
         cluster.nodes[index].start();
-        let copied = cluster.wait_settled(COPIED);
+        let copied = cluster.wait_settled(promised(COPIED));
         let taken_over = probe.join().expect("the message is accepted");
         println!(
             "round {round}: n{} killed and its users taken over in {taken_over:?}; started {pause:?} \
@@ -159,11 +159,11 @@ fn a_rolling_restart_is_seen_by_nobody() {
         for index in 0..cluster.nodes.len() {
             let start = Instant::now();
             cluster.nodes[index].signal(Signal::Terminate);
-            let status = cluster.nodes[index].wait_exit(DRAINED);
+            let status = cluster.nodes[index].wait_exit(promised(DRAINED));
             assert_eq!(status.code(), Some(0));
             let drained = start.elapsed();
             cluster.nodes[index].start();
-            let copied = cluster.wait_settled(COPIED);
+            let copied = cluster.wait_settled(promised(COPIED));
             assert_all_were_heard(&cluster);
             println!(
                 "round {round}: n{} drained in {drained:?}, back in {copied:?}",
@@ -182,18 +182,19 @@ fn nodes_join_and_leave_under_load() {
     let joining = cluster.add();
     for round in 0..rounds(1) {
         cluster.nodes[joining].start();
-        let joined = cluster.wait_settled(COPIED);
+        let joined = cluster.wait_settled(promised(COPIED));
         let owned = Fleet::steady().filter(|user| cluster.owner(user) == joining);
         let owned = owned.count() as u64;
-        let moved = wait_until(COPIED, "the users that it owns have come to it", || {
+        let what = "the users that it owns have come to it";
+        let moved = wait_until(promised(COPIED), what, || {
             let view = cluster.nodes[joining].view().expect("it answers").0;
             view["sessions"]
                 .as_u64()
                 .is_some_and(|sessions| sessions >= owned)
         });
         cluster.nodes[joining].signal(Signal::Terminate);
-        cluster.nodes[joining].wait_exit(DRAINED);
-        let left = cluster.wait_settled(COPIED);
+        cluster.nodes[joining].wait_exit(promised(DRAINED));
+        let left = cluster.wait_settled(promised(COPIED));
         assert_all_were_heard(&cluster);
         println!(
             "round {round}: joined in {joined:?}, {owned} users moved in {moved:?}, left in {left:?}"

@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::rounds;
 use crate::support::cluster::{agree, log_directory};
 use crate::support::namespaces::{NODES, Network, Way};
-use crate::support::{PATIENCE, View, skipped, turn, wait_until};
+use crate::support::{PATIENCE, View, promised, skipped, turn, wait_until};
 
 const IDS: [&str; NODES] = ["n1", "n2", "n3"];
 /// After a partition has healed, all see all again.
@@ -48,12 +48,13 @@ fn everything_that_both_sides_of_a_partition_accepted_arrives() {
     for node in &mut nodes {
         node.start();
     }
-    wait_settled(&network, PATIENCE);
+    wait_settled(&network, 3 * PATIENCE);
     let mut fleet = FleetProcess::start(&network.hub_runner());
     let one_and_two: Vec<Way> = vec![(0, 1), (1, 0), (0, 2), (2, 0)];
     for round in 0..rounds(1) {
         network.cut(&one_and_two);
-        let noticed = wait_until(NOTICED, "both sides know that they are split", || {
+        let what = "both sides know that they are split";
+        let noticed = wait_until(promised(NOTICED), what, || {
             let down = |by: usize, of: &str| {
                 let view = network.view(by);
                 view.is_some_and(|view| view.state(of) == "down")
@@ -73,10 +74,10 @@ fn everything_that_both_sides_of_a_partition_accepted_arrives() {
         });
         assert!(network.dropped() > 0, "nothing was dropped");
         network.heal();
-        let healed = wait_until(HEALED, "all nodes see all again", || {
+        let healed = wait_until(promised(HEALED), "all nodes see all again", || {
             agree(&network.views(), &IDS)
         });
-        let merged = wait_settled(&network, MERGED);
+        let merged = wait_settled(&network, promised(MERGED));
         println!(
             "round {round}: noticed after {noticed:?}, healed in {healed:?}, merged after {merged:?}"
         );

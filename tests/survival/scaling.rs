@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::fleet::Fleet;
 use crate::random::Random;
-use crate::support::{Cluster, Node, Signal, holds_for, skipped, wait_until};
+use crate::support::{Cluster, Node, Signal, holds_for, promised, skipped, wait_until};
 use crate::{ALL, COPIED, DRAINED, assert_all_were_heard, cluster_flags, rounds};
 
 /// What all nodes have as their seed, before the port.
@@ -21,6 +21,8 @@ const NAME: &str = "ringpost-peers";
 const FEW: usize = 3;
 /// Nodes in between.
 const MANY: usize = 5;
+/// A node that finds nobody takes itself for the first of its cluster after this.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A hosts file, and the words before a command that is to run with it.
 struct Hosts(PathBuf);
@@ -104,7 +106,7 @@ fn nothing_is_lost_from_three_nodes_to_five_and_back_with_one_name_as_the_only_s
         views.len() == FEW && views.iter().all(|view| view.0["members"][1].is_null())
     });
     hosts.set(cluster.nodes[..FEW].iter());
-    cluster.wait_settled(COPIED);
+    cluster.wait_settled(promised(COPIED));
     let nodes = cluster.nodes[..FEW].iter().map(|node| node.listen);
     let fleet = Fleet::start(nodes.collect(), &random);
     for round in 0..rounds(1) {
@@ -112,7 +114,7 @@ fn nothing_is_lost_from_three_nodes_to_five_and_back_with_one_name_as_the_only_s
         hosts.set(cluster.nodes.iter());
         let start = Instant::now();
         cluster.start_in_order(&[3, 4]);
-        cluster.wait_settled(COPIED);
+        cluster.wait_settled(promised(COPIED));
         let grown = start.elapsed();
 
         let start = Instant::now();
@@ -120,11 +122,11 @@ fn nothing_is_lost_from_three_nodes_to_five_and_back_with_one_name_as_the_only_s
             node.signal(Signal::Terminate);
         }
         for node in &mut cluster.nodes[FEW..] {
-            let status = node.wait_exit(DRAINED);
+            let status = node.wait_exit(promised(DRAINED));
             assert_eq!(status.code(), Some(0), "{}", node.id);
         }
         hosts.set(cluster.nodes[..FEW].iter());
-        cluster.wait_settled(COPIED);
+        cluster.wait_settled(promised(COPIED));
         assert_all_were_heard(&cluster);
         println!(
             "round {round}: five nodes after {grown:?}, three again after {:?}",
@@ -145,14 +147,17 @@ fn a_node_that_reaches_only_itself_by_a_name_of_many_does_not_take_that_for_all(
     like_pods(&mut cluster, &hosts);
     // The second is not there yet, or no more.
     hosts.set(cluster.nodes.iter());
+    let start = Instant::now();
     cluster.start_in_order(&[0]);
     let alone = &cluster.nodes[0];
     holds_for(Duration::from_secs(1), "it waits for the other one", || {
         let answer = alone.get_admin("/readyz");
-        answer.status == 503
-            && String::from_utf8_lossy(&answer.body).contains("no other node has answered")
+        let waits = answer.status == 503
+            && String::from_utf8_lossy(&answer.body).contains("no other node has answered");
+        // It does not wait for ever, and this machine may be slow.
+        waits || start.elapsed() >= GRACE
     });
-    wait_until(COPIED, "it is ready in the end", || {
+    wait_until(promised(COPIED), "it is ready in the end", || {
         alone.get_admin("/readyz").status == 200
     });
 }

@@ -167,12 +167,15 @@ fn a_certificate_that_changes_is_read_again_and_whoever_is_there_stays() {
     assert_ne!(new, before);
     wait_until(PATIENCE, "the new one is shown", || shown() == new);
     early.assert_alive();
-    assert_eq!(node.metric("ringpost_key_reloads_total"), 1);
+    // It is shown before it is counted.
+    wait_until(PATIENCE, "it is counted, once", || {
+        node.metric("ringpost_key_reloads_total") == 1
+    });
 }
 
 #[test]
 fn the_handshake_of_tls_is_within_the_time_of_the_handshake() {
-    let served = Served::start(&["--handshake-timeout", "1s"]);
+    let served = Served::start(&["--handshake-timeout", "3s"]);
     let node = served.node();
     for silent in [&b""[..], b"\x16\x03\x01"] {
         let start = Instant::now();
@@ -182,24 +185,25 @@ fn the_handshake_of_tls_is_within_the_time_of_the_handshake() {
         // Nothing, or an alert, and then the end.
         let _ = stream.read_to_end(&mut Vec::new());
         let took = start.elapsed();
-        assert!(took > Duration::from_millis(500), "{took:?}");
+        assert!(took > Duration::from_millis(2_500), "{took:?}");
         // Less than the default.
-        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
     }
     // TLS is done, and then nothing is asked for.
     let start = Instant::now();
     assert!(served.connect().ends(), "it is given up");
-    assert!(start.elapsed() < Duration::from_secs(8));
+    assert!(start.elapsed() < Duration::from_secs(10));
     // Whoever has been welcomed stays.
     let mut client = served.connect();
     client.upgrade("/ws?user=alice");
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(3_500));
     client.assert_alive();
 }
 
 #[test]
 fn a_client_that_does_not_read_is_cut_off_over_tls_as_well() {
-    let served = Served::start(&[]);
+    // Who does not read answers no ping.
+    let served = Served::start(&["--heartbeat-interval", "10m"]);
     let node = served.node();
     let mut bobs = served.connect();
     bobs.upgrade("/ws?user=bob");
@@ -239,7 +243,7 @@ fn commands_speak_tls_and_believe_whom_they_are_told_to() {
         let bench = [
             "bench", "--node", &node, "--ca", &ca, "--mode", mode, "--json",
         ];
-        let few = "--connections 20 --senders 2 --receivers 2 --duration 500ms --warmup 0";
+        let few = "--connections 20 --senders 2 --receivers 2 --duration 2s --warmup 0";
         let few: Vec<_> = few.split(' ').collect();
         let (said, done) = run(&[&bench[..], &few].concat());
         assert!(done, "{mode}: {said}");

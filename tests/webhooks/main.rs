@@ -16,7 +16,7 @@ use support::{Client, Cluster, Node, wait_until};
 
 const SECRET: &str = "correct horse battery staple";
 /// Longer than a sender that waits for its next try may take.
-const DELIVERY: Duration = Duration::from_secs(30);
+const DELIVERY: Duration = Duration::from_secs(45);
 
 /// A cluster, and a receiver that says what `answer` makes of each request.
 fn cluster_and_receiver(
@@ -55,6 +55,12 @@ fn session_at(node: &Node, user: &str) -> (Client, String) {
     let welcome = client.expect("welcome");
     let session = welcome["session"].as_str().expect("a session").to_owned();
     (client, session)
+}
+
+/// Events that the node has told, or will tell. What was sent is read first: none counts twice.
+fn told(node: &Node) -> u64 {
+    let sent = node.metric("ringpost_webhook_sent_total");
+    sent + node.metric("ringpost_webhook_queued")
 }
 
 /// A session that comes and goes, as its node has noticed on return. Returns its id.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::outcome;
 use crate::support::{Client, wait_until};
-use crate::{DELIVERY, SECRET, cluster_and_receiver, come_and_go, session_at};
+use crate::{DELIVERY, SECRET, cluster_and_receiver, come_and_go, session_at, told};
 
 fn field<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
     let text = |event: &'a Value| event[name].as_str().unwrap_or_default();
@@ -22,6 +22,10 @@ fn sessions_are_told_in_their_order_by_the_node_that_has_them() {
     for _ in 0..20 {
         let session = come_and_go(&cluster.nodes[1], &bob);
         expected.extend([("connected", session.clone()), ("disconnected", session)]);
+        // Its end is told a moment after it is noticed.
+        wait_until(DELIVERY, "its end waits to be told", || {
+            told(&cluster.nodes[1]) >= expected.len() as u64
+        });
     }
     let events = receiver.wait_for(&bob, 40);
     let told: Vec<_> = (events.iter())

@@ -35,8 +35,9 @@ describe("with tokens", { skip: withoutCluster }, () => {
     folder = await mkdtemp(join(tmpdir(), "ringpost-tokens-"));
     const file = join(folder, "secret");
     await writeFile(file, SECRET, { mode: 0o600 });
-    const flags = ["--jwt-secret-file", file, "--token-warning", "2s", "--jwt-leeway", "0s"];
-    cluster = await Cluster.start(3, flags, [], tokenOf);
+    const flags = ["--jwt-secret-file", file, "--token-warning", "5s", "--jwt-leeway", "0s"];
+    // No node dies here: one that is starved for a while is not to be taken for dead.
+    cluster = await Cluster.start(3, [...flags, "--suspicion-timeout", "20s"], [], tokenOf);
   });
   afterEach(async () => {
     await Promise.all(clients.splice(0).map((client) => client.close()));
@@ -77,12 +78,12 @@ describe("with tokens", { skip: withoutCluster }, () => {
     const user = await cluster.userOf(cluster.nodes[2], "expiring");
     const reasons = [];
     const begun = Date.now();
-    const one = client({ token: ({ reason }) => tokenOf(user, reasons.push(reason) === 1 ? 4 : 3600) });
+    const one = client({ token: ({ reason }) => tokenOf(user, reasons.push(reason) === 1 ? 8 : 3600) });
     let warnings = 0;
     one.on("token_expiring", () => (warnings += 1));
     await within("a welcome", one.ready);
     await until("a warning", () => warnings === 1);
-    await until("the first one has expired", () => isOver(5, begun));
+    await until("the first one has expired", () => isOver(9, begun));
     assert.equal((await one.send({ user }, "still there")).status, "accepted");
     assert.deepEqual(reasons, ["connect", "expiring"]);
     assert.deepEqual([one.heard.states.length, one.stats.reconnects, one.heard.errors], [1, 0, []]);
@@ -94,7 +95,7 @@ describe("with tokens", { skip: withoutCluster }, () => {
     const token = ({ reason }) => {
       reasons.push(reason);
       if (reason === "expiring") throw new Error("not now");
-      return tokenOf(user, reason === "connect" ? 4 : 3600);
+      return tokenOf(user, reason === "connect" ? 8 : 3600);
     };
     const one = client({ token });
     await within("a welcome", one.ready);

@@ -46,6 +46,8 @@ export class Demo extends Browser {
     await this.areOnline("alice", "bob");
     const onRing = `document.querySelectorAll("#stands .stand:not(.gone)").length`;
     await this.until("all nodes share the ring", `${onRing} === ${nodes}`);
+    // Who came before that may have to move.
+    for (const user of ["alice", "bob"]) await this.isHome(user);
   }
 
   /** @param {string} selector */
@@ -67,6 +69,11 @@ export class Demo extends Browser {
         return here.startsWith("on n") && online.endsWith(users.toSorted().join(", "));
       });
     }
+  }
+
+  /** Waits until a user is at its owner, as the page knows that. @param {string} user */
+  async isHome(user) {
+    await until(`${user} is at home`, async () => (await this.text(`${pane(user)} .here`)).endsWith(", the owner"));
   }
 
   /** @param {string} user */

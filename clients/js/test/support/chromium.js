@@ -7,11 +7,13 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { chromium, WebSocket } from "./platform.js";
-import { until, within } from "./wait.js";
+import { START_MS, until, within } from "./wait.js";
 
 const FLAGS = [
   ...["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", "--no-first-run"],
   ...["--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars"],
+  // In containers the shared memory is too small for pictures.
+  "--disable-dev-shm-usage",
 ];
 
 /** @typedef {{code?: string, text?: string, windowsVirtualKeyCode: number}} Key */
@@ -58,7 +60,7 @@ export class Browser {
         if (url) resolve(url);
       });
     });
-    this.#socket = new WebSocket(await within("the browser", listening));
+    this.#socket = new WebSocket(await within("the browser", listening, START_MS));
     this.#socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
     const opened = new Promise((resolve, reject) => {
       this.#socket.onopen = resolve;
@@ -159,6 +161,7 @@ export class Browser {
     this.#process.kill("SIGKILL");
     const hasEnded = (this.#process.exitCode ?? this.#process.signalCode) !== null;
     if (!hasEnded) await new Promise((resolve) => this.#process.once("exit", resolve));
-    await rm(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+    // Its other processes notice a moment later, and write there until then.
+    await rm(this.#profile, { recursive: true, force: true, maxRetries: 20 });
   }
 }

@@ -5,18 +5,26 @@ import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 import { binary } from "./platform.js";
-import { PATIENCE_MS, until, within } from "./wait.js";
+import { PATIENCE_MS, START_MS, until, within } from "./wait.js";
 
 /** Tests send as fast as they can. */
 const ROOMY = ["--message-rate", "1000000", "--message-burst", "1000000", "--max-inbox-messages", "100000"];
 
-/** So many ports that were free a moment ago: each node must know the peer ports of all. */
+/**
+ * So many ports that were free a moment ago: each node must know the peer ports of all. They are below those that
+ * systems give to whoever asks for any, so that nobody takes them in between.
+ */
 async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = servers.map(
-    (server) => new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port))),
-  );
-  const found = await Promise.all(ports);
+  const servers = [];
+  while (servers.length < count) {
+    const server = createServer();
+    const isFree = await new Promise((resolve, reject) => {
+      server.once("error", (error) => (error.code === "EADDRINUSE" ? resolve(false) : reject(error)));
+      server.listen(10_000 + Math.floor(Math.random() * 20_000), "127.0.0.1", () => resolve(true));
+    });
+    if (isFree) servers.push(server);
+  }
+  const found = servers.map((server) => server.address().port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return found;
 }
@@ -104,7 +112,7 @@ export class Cluster {
       createInterface({ input: child.stdout }).once("line", resolve);
       exit.then(({ code }) => reject(new Error(`${id} ended with ${code}: ${log}`)));
     });
-    const ready = JSON.parse(await within(`${id} is ready`, line));
+    const ready = JSON.parse(await within(`${id} is ready`, line, START_MS));
     node.url = ready.url;
     node.adminAddress = ready.admin;
   }
@@ -119,7 +127,7 @@ export class Cluster {
         const calm = members.every(({ under_replicated }) => under_replicated === 0);
         return members.length === running.length && view.digest === views[0].digest && calm;
       });
-    });
+    }, START_MS);
   }
 
   /** A user that this node owns, by a name that no test has had. */

@@ -1,6 +1,8 @@
 // Waiting for conditions, with a deadline.
 
 export const PATIENCE_MS = 20_000;
+/** For what starts: a machine that is busy, or has just been installed, may read all of it from a slow disk. */
+export const START_MS = 60_000;
 
 /**
  * Waits until `condition` gives something true, and returns that.
