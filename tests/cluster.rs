@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::cluster::run;
+use support::node::run;
 use support::{
     Client, Cluster, Node, PATIENCE, Signal, View, holds_for, promised, wait_until, within,
 };
@@ -333,7 +333,7 @@ fn what_cannot_work_is_refused_at_start_with_a_sentence() {
             assert!(stderr.contains(name), "{name} is not in: {stderr}");
         }
     };
-    let mut secure = Command::new(support::cluster::BINARY);
+    let mut secure = Command::new(support::node::BINARY);
     refused(
         secure.args(["serve", "--id", "n1", "--listen", "127.0.0.1:0"]),
         &["insecure-users"],
@@ -343,7 +343,7 @@ fn what_cannot_work_is_refused_at_start_with_a_sentence() {
         &["advertise-url"],
     );
     refused(node.command().arg("--no-such-flag"), &["--no-such-flag"]);
-    let mut wildcard = Command::new(support::cluster::BINARY);
+    let mut wildcard = Command::new(support::node::BINARY);
     wildcard.args(["serve", "--id", "n1", "--insecure-users"]);
     wildcard.args([
         "--peer-listen",

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use support::cluster::BINARY;
+use support::node::BINARY;
 use support::process::lines;
 use support::{Client, Cluster, Killed, Node, PATIENCE, Signal, http, wait_until};
 

@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use support::cluster::{agree, log_directory};
+use support::cluster::log_directory;
 use support::namespaces::{NODES, Network, Way, all_ways};
+use support::view::agree;
 use support::{Node, PATIENCE, holds_for, promised, skipped, wait_until};
 
 const IDS: [&str; NODES] = ["n1", "n2", "n3"];

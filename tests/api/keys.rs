@@ -17,7 +17,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::message;
-use crate::support::cluster::{self, BINARY};
+use crate::support::node::{self, BINARY};
 use crate::support::{Cluster, Node, PATIENCE, Response, http, wait_until};
 
 const KEY: &str = "first-key-0123456789abcdef";
@@ -181,7 +181,7 @@ fn status_shows_the_cluster_with_a_key_and_says_that_it_lacks_one() {
     let (cluster, file) = node_with(KEY);
     let url = format!("http://{}", cluster.nodes[0].admin);
     let file = file.display().to_string();
-    let (out, good) = cluster::run(&["status", "--node", &url, "--api-key-file", &file]);
+    let (out, good) = node::run(&["status", "--node", &url, "--api-key-file", &file]);
     assert!(good && out.contains("n1"), "{out}");
     let output = Command::new(BINARY)
         .args(["status", "--node", &url])

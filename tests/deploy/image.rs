@@ -64,7 +64,7 @@ fn the_image_exposes_what_it_listens_on_and_asks_the_node_how_it_is() {
     let command: Vec<String> = serde_json::from_str(command).unwrap();
     let entrypoint: Vec<String> = serde_json::from_str(&instruction("ENTRYPOINT")).unwrap();
     assert_eq!(command, [&entrypoint[0], "health"]);
-    let (help, ok) = support::cluster::run(&["health", "--help"]);
+    let (help, ok) = support::node::run(&["health", "--help"]);
     let default = format!("[default: http://127.0.0.1:{}]", ports[2]);
     assert!(ok && help.contains(&default), "{help}");
 }

@@ -63,7 +63,7 @@ type Variables = BTreeMap<String, String>;
 /// What `serve --check` makes of these arguments in this environment, and in no other.
 #[track_caller]
 fn checked(args: &[&str], variables: &Variables) -> toml::Table {
-    let mut command = Command::new(support::cluster::BINARY);
+    let mut command = Command::new(support::node::BINARY);
     command
         .env_clear()
         .envs(variables)
@@ -162,7 +162,7 @@ fn words(text: &str, of: fn(char) -> bool) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_variable_that_is_named_anywhere_exists() {
-    let help = Command::new(support::cluster::BINARY)
+    let help = Command::new(support::node::BINARY)
         .args(["serve", "--help"])
         .env_clear()
         .output()
@@ -195,7 +195,7 @@ fn every_command_line_that_is_shown_is_understood() {
             let rest = rest.split([';', '|', '>', '#', '&']).next().unwrap();
             let mut args: Vec<_> = rest.split_whitespace().collect();
             args.push("--help");
-            let output = Command::new(support::cluster::BINARY).args(&args).output();
+            let output = Command::new(support::node::BINARY).args(&args).output();
             let output = output.unwrap();
             let error = String::from_utf8_lossy(&output.stderr);
             assert!(

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::book::{Block, read};
 use super::matching::shows;
 use super::place::{Place, Running};
-use super::support::cluster::{Cluster, View};
 use super::support::http;
 use super::support::wait::{PATIENCE, wait_until};
+use super::support::{Cluster, View};
 
 /// What a command, or the compiler that it starts, may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(180);

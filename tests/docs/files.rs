@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::book::documents;
-use super::support::cluster::BINARY;
+use super::support::node::BINARY;
 
 #[test]
 fn every_toml_file_is_a_good_configuration() {

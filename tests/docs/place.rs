@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use super::support::cluster::{BINARY, Cluster};
+use super::support::Cluster;
+use super::support::node::BINARY;
 use super::support::{insisting, skipped};
 
 /// A directory for the files of a document, and what runs in it.

@@ -11,8 +11,8 @@ use super::browser;
 use super::door::{self, UNAUTHORIZED};
 use super::place::Place;
 use super::support::client::Client;
-use super::support::cluster::{Cluster, Signal};
 use super::support::wait::{PATIENCE, wait_until, within};
+use super::support::{Cluster, Signal};
 use super::support::{http, skipped};
 
 /// What a client under test has printed so far; fails if it has ended.

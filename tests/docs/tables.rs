@@ -6,7 +6,8 @@ use std::process::Command;
 use ringpost::error::{CloseCode, ErrorCode, close_means_reconnect};
 
 use super::book::{documents, read};
-use super::support::cluster::{BINARY, Cluster};
+use super::support::Cluster;
+use super::support::node::BINARY;
 
 const COMMANDS: [&str; 9] = [
     "serve",

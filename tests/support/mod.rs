@@ -15,15 +15,19 @@ pub mod frames;
 pub mod http;
 pub mod kept;
 pub mod namespaces;
+pub mod node;
 pub mod process;
 pub mod python;
+pub mod view;
 pub mod wait;
 
 pub use client::{Client, Event, Handshake};
-pub use cluster::{Cluster, Node, Signal, View};
+pub use cluster::Cluster;
 pub use http::Response;
 pub use kept::Position;
+pub use node::{Node, Signal};
 pub use process::Killed;
+pub use view::View;
 pub use wait::{PATIENCE, holds_for, promised, turn, wait_until, within};
 
 /// Whether a test that cannot run here must fail rather than be skipped (`RINGPOST_INSIST=1`).

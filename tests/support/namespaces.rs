@@ -9,7 +9,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::cluster::{BINARY, Node, View};
+use super::node::{BINARY, Node};
+use super::view::View;
 
 /// How many nodes, and namespaces besides the one with the bridge.
 pub const NODES: usize = 3;

@@ -12,8 +12,9 @@ use crate::fleet::Fleet;
 use crate::ledger::Promises;
 use crate::random::Random;
 use crate::rounds;
-use crate::support::cluster::{agree, log_directory};
+use crate::support::cluster::log_directory;
 use crate::support::namespaces::{NODES, Network, Way};
+use crate::support::view::agree;
 use crate::support::{PATIENCE, View, promised, skipped, turn, wait_until};
 
 const IDS: [&str; NODES] = ["n1", "n2", "n3"];

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use client::{Authority, Secure};
 use ringpost::client::{Client, Error, Event, Options, Recipient, RootCertificates, SendOptions};
-use support::cluster::run;
+use support::node::run;
 use support::{Cluster, Node, PATIENCE, http, wait_until};
 
 /// A node with a certificate, and where that stands.

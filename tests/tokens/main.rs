@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use issuer::{Issuer, KeyFile};
 use serde_json::json;
+use support::Cluster;
 use support::client::{Client, Handshake};
-use support::cluster::{BINARY, Cluster, Node, Signal};
 use support::http;
+use support::node::{BINARY, Node, Signal};
 use support::wait::{PATIENCE, wait_until};
 
 fn bearer(token: &str) -> String {
