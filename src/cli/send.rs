@@ -103,8 +103,12 @@ async fn send(args: &SendArgs, body: &RawValue) -> Outcome {
             print(&receipt.json);
             ExitCode::SUCCESS
         }
-        Err(SendError::Failed(failure)) => {
+        Err(ref error @ SendError::Failed(ref failure)) => {
             print(&failure.json);
+            // The receipt is about the last try only.
+            if !failure.definite {
+                complain(&error.to_string());
+            }
             ExitCode::FAILURE
         }
         Err(error) => return Err(error.to_string()),

@@ -108,8 +108,8 @@ pub enum Error {
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The cluster says so. Of all codes only `unknown` leaves open whether it was delivered.
-    #[error("{}: {}", .0.code, .0.message)]
+    /// The cluster says so. [`Failure::definite`] says whether it may have been delivered all the same.
+    #[error("{}: {}{}", .0.code, .0.message, doubt(.0.definite))]
     Failed(Box<Failure>),
     /// The connection ended before the receipt came, and it is not to be repeated (qos 0), or the
     /// client has ended. It may or may not have been delivered.
@@ -118,13 +118,15 @@ pub enum SendError {
     /// The client has ended. Definite: it was never sent.
     #[error("not sent: {0}")]
     NotSent(Error),
-    /// Definite: it was not sent, because the node takes no message of this size.
-    #[error("the message has {bytes} bytes, and the node takes {bytes_max}")]
+    /// The node takes no message of this size.
+    #[error("the message has {bytes} bytes, and the node takes {bytes_max}{}", doubt(*.definite))]
     TooLarge {
         /// Bytes of the whole message, envelope included.
         bytes: usize,
         /// The node's limit.
         bytes_max: usize,
+        /// Whether it was never sent: a node of an earlier connection may have taken it.
+        definite: bool,
     },
     /// An id must have 1 to 64 bytes. Nothing was sent.
     #[error("an id must have 1 to 64 bytes")]
@@ -146,6 +148,9 @@ pub struct Failure {
     pub message: String,
     /// Whether the very same request may succeed later. The client does not repeat it by itself.
     pub retry: bool,
+    /// Whether it is certain that nothing was delivered. It is not with the code `unknown`, nor if the
+    /// request was sent on an earlier connection, too, whose receipt is missing.
+    pub definite: bool,
     /// The receipt as it came, in JSON.
     pub json: Arc<str>,
 }
@@ -157,23 +162,31 @@ impl Failure {
             code: "unknown".to_owned(),
             message: "the reply is of another kind than the request".to_owned(),
             retry: false,
+            definite: false,
             json: json.into(),
         }
     }
 }
 
 impl SendError {
-    /// Whether it is certain that nothing was delivered.
+    /// Whether it is certain that nothing was delivered of this request, on whichever connection it was
+    /// sent. What became of an earlier request under the same id is not in it.
     #[must_use]
     pub fn is_definite(&self) -> bool {
         match self {
-            Self::Failed(failure) => failure.code != "unknown",
+            Self::Failed(failure) => failure.definite,
+            Self::TooLarge { definite, .. } => *definite,
             Self::Unknown(_) => false,
-            Self::NotSent(_)
-            | Self::TooLarge { .. }
-            | Self::InvalidId
-            | Self::IdInUse
-            | Self::Body(_) => true,
+            Self::NotSent(_) | Self::InvalidId | Self::IdInUse | Self::Body(_) => true,
         }
+    }
+}
+
+/// The end of a sentence about what was not delivered.
+fn doubt(definite: bool) -> &'static str {
+    if definite {
+        ""
+    } else {
+        "; it may have been delivered all the same"
     }
 }

@@ -157,6 +157,7 @@ struct Fault {
 impl Fault {
     fn into_failure(self, json: Arc<str>) -> Failure {
         Failure {
+            definite: self.code != "unknown",
             code: self.code,
             message: self.message,
             retry: self.retry,

@@ -150,7 +150,7 @@ type Answer = fn(&serde_json::Value) -> String;
 /// Takes one WebSocket connection, says these texts, and answers the first text that comes.
 fn websocket(
     said: Vec<String>,
-    answer: Answer,
+    answer: impl Fn(&serde_json::Value) -> String + Send + 'static,
 ) -> (String, thread::JoinHandle<Option<serde_json::Value>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -306,6 +306,31 @@ fn send_follows_a_redirect_that_comes_as_a_message() {
     assert_eq!(code, 0, "{error}");
     assert_eq!(got.join().unwrap(), None);
     assert_eq!(owner_got.join().unwrap().unwrap()["body"], "hi");
+}
+
+#[test]
+fn send_says_that_a_message_may_have_been_delivered_if_its_repeat_fails() {
+    let refused = |got: &serde_json::Value| {
+        let id = &got["id"];
+        let error = r#"{"code":"offline","message":"x"}"#;
+        format!(r#"{{"type":"receipt","id":{id},"status":"failed","error":{error}}}"#)
+    };
+    let said = |node: &str| {
+        let line = format!("send --node {node} --from a --to b hi");
+        let (code, out, error) = output(&mut ringpost(&line));
+        assert_eq!(code, 1, "{error}");
+        assert!(out.contains("offline"), "{out}");
+        error
+    };
+    let (node, _) = websocket(vec![WELCOME.into()], refused);
+    assert_eq!(said(&node), "");
+
+    let (owner, _) = websocket(vec![WELCOME.into()], refused);
+    let moved = format!(r#"{{"type":"redirect","url":"ws://{owner}/ws?hop=1","reason":"moved"}}"#);
+    let (node, got) = websocket(vec![WELCOME.into()], move |_| moved.clone());
+    let error = said(&node);
+    assert!(got.join().unwrap().is_some());
+    assert!(error.contains("may have been delivered"), "{error}");
 }
 
 #[test]

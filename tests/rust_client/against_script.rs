@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::script::{PING, PONG, Server, TEXT, accepted, frame, message as said};
+use crate::script::{PING, PONG, Server, TEXT, accepted, failed, frame, message as said};
 use crate::{connected, event, hasty, message, soon};
 
 fn bob() -> Recipient {
@@ -159,6 +159,44 @@ async fn a_move_keeps_the_old_connection_until_the_new_one_is_there() {
         }
     }
     assert_eq!(client.stats().redirects, 1);
+}
+
+#[tokio::test]
+async fn a_move_on_which_both_nodes_refuse_leaves_the_outcome_to_the_new_one_and_open() {
+    let (old_server, new_server) = (Server::start().await, Server::start().await);
+    let (client, mut old) = old_server.client(hasty("alice"), json!({})).await;
+    connected(&client).await;
+    let mut receipts = Vec::new();
+    for id in ["m1", "m2"] {
+        let receipt = client.start_send(&bob(), &id, with_id(id)).await.unwrap();
+        receipts.push(receipt);
+        assert_eq!(old.json().await["id"], id);
+    }
+    let url = format!("ws://{}/ws?user=alice&hop=1", new_server.address);
+    old.say(&json!({"type": "redirect", "url": url, "reason": "moved"}))
+        .await;
+    let mut new = new_server.welcome(json!({"node": "n2"})).await;
+    assert_eq!(connected(&client).await, "n2");
+    for id in ["m1", "m2"] {
+        old.say(&failed(id, "unreachable")).await;
+    }
+    // The client has heard the failures when it has this.
+    old.message("behind", None).await;
+    assert_eq!(message(&client).await.id, "behind");
+    for id in ["m1", "m2"] {
+        assert_eq!(new.json().await["id"], id);
+    }
+    new.say(&accepted("m1")).await;
+    new.say(&failed("m2", "rate_limited")).await;
+    let second = receipts.pop().unwrap();
+    let first = receipts.pop().unwrap();
+    assert!(soon("the receipt of m1", first).await.is_ok());
+    let error = soon("the failure of m2", second).await.unwrap_err();
+    assert!(
+        matches!(&error, SendError::Failed(failure) if failure.code == "rate_limited"),
+        "{error}"
+    );
+    assert!(!error.is_definite(), "{error}");
 }
 
 #[tokio::test]

@@ -212,3 +212,8 @@ pub fn message(id: &str, offset: Option<u64>) -> Value {
 pub fn accepted(id: &str) -> Value {
     json!({"type": "receipt", "id": id, "status": "accepted", "copies": 2})
 }
+
+pub fn failed(id: &str, code: &str) -> Value {
+    json!({"type": "receipt", "id": id, "status": "failed",
+        "error": {"code": code, "message": "x", "retry": true}})
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::connecting::{Attempt, Move, Trial};
 use super::requests::Kind;
-use super::{Input, Machine, Output, Phase, Reply, WAIT_MAX, after};
+use super::{ConnectionId, Input, Machine, Output, Phase, Reply, WAIT_MAX, after};
 use crate::client::error::{Error, Failure, SendError};
 use crate::client::event::{Event, Message, Receipt};
 use crate::client::messages::{self, Redirect, Said, Welcome};
@@ -163,7 +163,7 @@ impl Machine {
         let error = match input {
             Input::Text(text) => {
                 if let Ok(said) = messages::parse(text) {
-                    self.leaving_said(now, said);
+                    self.leaving_said(now, connection, said);
                 }
                 return;
             }
@@ -176,7 +176,7 @@ impl Machine {
         self.settle_lost(connection, &error);
     }
 
-    fn leaving_said(&mut self, now: Instant, said: Said) {
+    fn leaving_said(&mut self, now: Instant, connection: ConnectionId, said: Said) {
         match said {
             // A kept message comes on the current connection, too, and there in order.
             Said::Message(message) if message.position.is_none() => {
@@ -185,8 +185,9 @@ impl Machine {
                     self.message(now, message);
                 }
             }
-            // The current connection was asked the same, and there the room's messages come.
-            Said::Receipt(id, _) if self.requests.is_of_room(&id) => {}
+            // What may be repeated was asked on the current connection with its welcome, and if that
+            // is gone is asked on the next one: there it may be accepted yet.
+            Said::Receipt(id, Err(_)) if !self.requests.was_last_written_to(connection, &id) => {}
             Said::Receipt(id, outcome) => self.receipt(now, &id, outcome),
             Said::Presence(id, online) => self.settle(&id, Ok(Reply::Presence(online))),
             Said::RoomPage(id, page) => self.settle(&id, Ok(Reply::RoomPage(page))),
@@ -234,17 +235,25 @@ impl Machine {
     }
 
     fn receipt(&mut self, now: Instant, id: &str, outcome: Result<Receipt, Failure>) {
-        let outcome = match outcome {
-            Ok(receipt) => Ok(Reply::Receipt(receipt)),
-            Err(failure) if self.rooms_refused(now, id, &failure) => return,
-            Err(failure) => Err(SendError::Failed(Box::new(failure))),
-        };
-        let Some((number, kind)) = self.requests.settle(id) else {
+        if let Err(failure) = &outcome
+            && self.rooms_refused(now, id, failure)
+        {
+            return;
+        }
+        let Some((number, request)) = self.requests.settle(id) else {
             return;
         };
-        if let (Kind::Join { room, .. }, Err(SendError::Failed(failure))) = (kind, &outcome) {
-            self.join_refused(now, &room, failure);
-        }
+        let outcome = match outcome {
+            Ok(receipt) => Ok(Reply::Receipt(receipt)),
+            Err(mut failure) => {
+                // An earlier try may have been accepted, and its receipt lost.
+                failure.definite &= !request.repeated;
+                if let Kind::Join { room, .. } = &request.kind {
+                    self.join_refused(now, room, &failure);
+                }
+                Err(SendError::Failed(Box::new(failure)))
+            }
+        };
         self.outputs.push_back(Output::Settle(number, outcome));
     }
 

@@ -81,10 +81,10 @@ impl Machine {
         if let Some(rooms) = self.rooms.answered(id) {
             return self.rejoined(now, rooms, reply, text);
         }
-        let Some((number, kind)) = self.requests.settle(id) else {
+        let Some((number, request)) = self.requests.settle(id) else {
             return;
         };
-        let outcome = match (kind, reply) {
+        let outcome = match (request.kind, reply) {
             (Kind::Join { room, rewinds }, JoinReply::One(joined)) => {
                 if !self.requests.leaves_after(number, &room) {
                     if rewinds && self.rooms.has(&room) {

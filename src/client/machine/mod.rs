@@ -314,11 +314,18 @@ impl Machine {
         };
         let (bytes, bytes_max) = (request.text.len(), current.message_bytes_max);
         if bytes > bytes_max {
+            // An earlier node, with another limit, may have accepted it.
+            let definite = request.written.is_none();
             self.requests.remove(number);
-            let error = SendError::TooLarge { bytes, bytes_max };
+            let error = SendError::TooLarge {
+                bytes,
+                bytes_max,
+                definite,
+            };
             self.outputs.push_back(Output::Settle(number, Err(error)));
             return;
         }
+        request.repeated = request.written.is_some();
         request.written = Some(current.connection);
         let text = Arc::clone(&request.text);
         let output = Output::Write(current.connection, text);

@@ -26,12 +26,14 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Request {
     id: String,
-    kind: Kind,
+    pub kind: Kind,
     pub text: Arc<str>,
     /// Whether it may be sent again on another connection.
     pub repeatable: bool,
     /// Where it was last written.
     pub written: Option<ConnectionId>,
+    /// Whether it was written to an earlier connection, too: what became of it there nobody knows.
+    pub repeated: bool,
 }
 
 /// All of them. How many there may be is for whoever adds them to see to.
@@ -66,6 +68,7 @@ impl Requests {
             text,
             repeatable,
             written: None,
+            repeated: false,
         };
         self.by_number.insert(self.last, request);
         Some(self.last)
@@ -76,16 +79,16 @@ impl Requests {
     }
 
     /// The one under this id has its reply.
-    pub fn settle(&mut self, id: &str) -> Option<(RequestNumber, Kind)> {
+    pub fn settle(&mut self, id: &str) -> Option<(RequestNumber, Request)> {
         let number = self.by_id.remove(id)?;
         let request = self.by_number.remove(&number)?;
-        Some((number, request.kind))
+        Some((number, request))
     }
 
-    /// Whether the one under this id is to join a room or to leave it.
-    pub fn is_of_room(&self, id: &str) -> bool {
+    /// Whether the one under this id was written to this connection, and to none since.
+    pub fn was_last_written_to(&self, connection: ConnectionId, id: &str) -> bool {
         let request = (self.by_id.get(id)).and_then(|number| self.by_number.get(number));
-        request.is_some_and(|request| request.kind != Kind::Other)
+        request.is_some_and(|request| request.written == Some(connection))
     }
 
     /// Whether a request after that one is to leave this room.

@@ -74,6 +74,15 @@ impl Script {
         self.text(connection, &text);
     }
 
+    /// The connection has ended, and the next one is there and not welcomed.
+    fn connects_again(&mut self) -> ConnectionId {
+        self.outputs();
+        while !(self.outputs.iter()).any(|output| matches!(output, Output::Connect { .. })) {
+            self.pass_to_deadline();
+        }
+        self.connects_to("a:1")
+    }
+
     fn welcome_at(&mut self, connection: ConnectionId, epoch: &str, offset: u64) {
         let text = format!(
             r#"{{"type":"welcome","node":"n","epoch":"{epoch}","offset":{offset},"recovered":true}}"#
@@ -96,6 +105,13 @@ impl Script {
         self.text(connection, &text);
     }
 
+    fn failed(&mut self, connection: ConnectionId, id: &str, code: &str) {
+        let text = format!(
+            r#"{{"type":"receipt","id":"{id}","status":"failed","error":{{"code":"{code}","message":"x","retry":true}}}}"#
+        );
+        self.text(connection, &text);
+    }
+
     fn broken(&mut self, connection: ConnectionId) {
         self.input(connection, Input::Broken("gone".to_owned()));
     }
@@ -108,6 +124,15 @@ impl Script {
         let number = self.machine.request(id, id.into(), repeatable).unwrap();
         self.collect();
         number
+    }
+
+    /// The outcomes of requests; other outputs are thrown away.
+    fn outcomes(&mut self) -> Vec<(RequestNumber, Result<Reply, SendError>)> {
+        let settled = |output| match output {
+            Output::Settle(number, outcome) => Some((number, outcome)),
+            _ => None,
+        };
+        self.outputs().into_iter().filter_map(settled).collect()
     }
 
     fn outputs(&mut self) -> Vec<Output> {

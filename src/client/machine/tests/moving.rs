@@ -96,6 +96,71 @@ fn qos_1_is_repeated_on_the_new_connection_and_settled_by_whichever_answers() {
 }
 
 #[test]
+fn a_failure_on_the_old_connection_says_nothing_of_what_the_new_one_was_asked() {
+    let (mut script, old, new) = moving();
+    let accepted = script.request("r1", true);
+    let failed = script.request("r2", true);
+    let fleeting = script.request("r3", false);
+    script.welcome(new, "n2");
+    script.outputs();
+    for id in ["r1", "r2", "r3"] {
+        script.failed(old, id, "unreachable");
+    }
+    let outcomes = script.outcomes();
+    assert!(
+        matches!(&outcomes[..], [(n, Err(error))] if *n == fleeting && error.is_definite()),
+        "{outcomes:?}"
+    );
+    script.sent(new, "r1");
+    script.failed(new, "r2", "rate_limited");
+    let outcomes = script.outcomes();
+    assert!(
+        matches!(&outcomes[..], [(n, Ok(_)), (m, Err(error))]
+            if *n == accepted && *m == failed && !error.is_definite()),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn a_failure_on_the_old_connection_settles_nothing_when_the_new_one_is_gone() {
+    let (mut script, old, new) = moving();
+    let number = script.request("r1", true);
+    script.welcome(new, "n2");
+    script.broken(new);
+    let waiting = script.request("r2", true);
+    script.outputs();
+    for id in ["r1", "r2"] {
+        script.failed(old, id, "unreachable");
+    }
+    assert_eq!(script.outputs(), []);
+    let third = script.connects_again();
+    script.welcome(third, "n1");
+    script.sent(third, "r1");
+    script.sent(third, "r2");
+    let settled = script.outcomes().into_iter();
+    let settled = settled.map(|(number, outcome)| (number, outcome.is_ok()));
+    assert_eq!(
+        settled.collect::<Vec<_>>(),
+        [(number, true), (waiting, true)]
+    );
+}
+
+#[test]
+fn a_question_that_the_old_connection_refuses_is_answered_by_the_new_one() {
+    let (mut script, old, new) = moving();
+    let number = script.request("p", true);
+    script.welcome(new, "n2");
+    script.failed(old, "p", "rate_limited");
+    script.outputs();
+    script.text(new, r#"{"type":"presence","id":"p","online":{"bob":true}}"#);
+    let outcomes = script.outcomes();
+    assert!(
+        matches!(&outcomes[..], [(n, Ok(Reply::Presence(_)))] if *n == number),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
 fn a_node_that_closes_early_is_left_at_once_for_where_it_said() {
     let (mut script, old) = Script::welcomed(|_| {});
     script.text(old, REDIRECT);

@@ -2,7 +2,8 @@
 //!
 //! Whatever breaks, the program gets every kept message once and in order, those of its inbox and those
 //! of a room that it is in, every request has one outcome, qos 1 reaches the server in order, qos 0 at
-//! most once, and nothing is acked that the program was not given.
+//! most once, and nothing is acked that the program was not given. What is said to have failed for certain
+//! the server has taken on no connection.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -46,6 +47,12 @@ struct World {
     /// Ids of requests in the order in which the server first read them.
     first_read: Vec<u32>,
     read_once: HashSet<u32>,
+    /// Ids of requests that the server has taken, whether the client heard of it or not.
+    taken: HashSet<u32>,
+    /// Those that it has refused, once at least.
+    refused: HashSet<u32>,
+    /// Those of which the client says that nothing was delivered.
+    definite: HashSet<u32>,
 }
 
 impl World {
@@ -67,6 +74,9 @@ impl World {
             settled: HashSet::new(),
             first_read: Vec::new(),
             read_once: HashSet::new(),
+            taken: HashSet::new(),
+            refused: HashSet::new(),
+            definite: HashSet::new(),
         };
         let number = world.script.join("join", "r", Some(0));
         world.requests.insert(number, (0, true));
@@ -105,7 +115,11 @@ impl World {
                 Output::Settle(number, outcome) => {
                     assert!(self.settled.insert(number), "settled twice");
                     let (id, repeatable) = self.requests[&number];
-                    assert!(outcome.is_ok() || !repeatable, "{id}: {outcome:?}");
+                    let excused = !repeatable || self.refused.contains(&id);
+                    assert!(outcome.is_ok() || excused, "{id}: {outcome:?}");
+                    if outcome.is_err_and(|error| error.is_definite()) {
+                        self.definite.insert(id);
+                    }
                 }
                 Output::Close(connection) | Output::Drop(connection) => {
                     self.peers.remove(&connection);
@@ -245,6 +259,13 @@ impl World {
         if first && repeatable {
             self.first_read.push(id);
         }
+        if self.random.random_bool(0.1) {
+            self.refused.insert(id);
+            self.script
+                .failed(connection, &id.to_string(), "unreachable");
+            return;
+        }
+        self.taken.insert(id);
         // A receipt may get lost with its connection.
         if self.random.random_bool(0.1) {
             self.peers.remove(&connection);
@@ -339,6 +360,7 @@ impl World {
 
 #[test]
 fn whatever_breaks_nothing_is_lost_repeated_or_out_of_order() {
+    let mut definite = 0;
     for seed in 0..RUNS {
         println!("seed {seed}");
         let mut world = World::new(seed);
@@ -349,5 +371,9 @@ fn whatever_breaks_nothing_is_lost_repeated_or_out_of_order() {
         assert!(world.given.iter().copied().eq(1..=world.kept));
         assert!(world.heard.iter().copied().eq(1..=world.said));
         assert!(world.first_read.is_sorted(), "{:?}", world.first_read);
+        let wrong: Vec<_> = world.definite.intersection(&world.taken).collect();
+        assert!(wrong.is_empty(), "said to have failed: {wrong:?}");
+        definite += world.definite.len();
     }
+    assert!(definite > 0, "nothing failed");
 }

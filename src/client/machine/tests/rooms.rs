@@ -259,6 +259,8 @@ fn a_join_that_is_answered_on_the_connection_that_is_left_waits_for_the_other() 
     let new = script.connects_to("b:2");
     script.welcome(new, "n2");
     assert_eq!(id_of(&script.one_write(new)), "j");
+    script.refused(old, "j", true);
+    assert_eq!(script.outputs(), []);
     // What would come behind it there is not taken.
     script.joined(old, "j", 3);
     assert_eq!(script.outputs(), []);

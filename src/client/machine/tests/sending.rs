@@ -60,10 +60,7 @@ fn a_failure_is_told_and_not_tried_again() {
     let (mut script, first) = Script::welcomed(|_| {});
     let number = script.request("1", true);
     script.outputs();
-    script.text(
-        first,
-        r#"{"type":"receipt","id":"1","status":"failed","error":{"code":"offline","message":"x","retry":true}}"#,
-    );
+    script.failed(first, "1", "offline");
     let outputs = script.outputs();
     assert!(
         matches!(&outputs[..], [Output::Settle(n, Err(error @ SendError::Failed(failure)))]
@@ -75,6 +72,57 @@ fn a_failure_is_told_and_not_tried_again() {
     let second = script.connects_to("a:1");
     script.welcome(second, "n1");
     assert_eq!(script.writes(), []);
+}
+
+#[test]
+fn what_fails_on_a_later_connection_may_have_been_accepted_on_an_earlier_one() {
+    let (mut script, first) = Script::welcomed(|_| {});
+    let repeated = script.request("1", true);
+    script.broken(first);
+    let new = script.request("2", true);
+    let fleeting = script.request("3", false);
+    let second = script.connects_again();
+    script.welcome(second, "n1");
+    script.outputs();
+    for id in ["1", "2", "3"] {
+        script.failed(second, id, "unreachable");
+    }
+    let outcomes = script.outcomes().into_iter();
+    let definite = outcomes.map(|(number, outcome)| (number, outcome.unwrap_err().is_definite()));
+    let expected = [(repeated, false), (new, true), (fleeting, true)];
+    assert_eq!(definite.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_code_that_leaves_it_open_is_not_definite_on_the_first_connection_either() {
+    let (mut script, first) = Script::welcomed(|_| {});
+    script.request("1", true);
+    script.failed(first, "1", "unknown");
+    let (_, outcome) = script.outcomes().remove(0);
+    let error = outcome.unwrap_err();
+    assert!(!error.is_definite(), "{error:?}");
+    assert!(error.to_string().ends_with("all the same"), "{error}");
+}
+
+#[test]
+fn what_a_later_node_does_not_take_may_have_been_accepted_by_an_earlier_one() {
+    let (mut script, first) = Script::welcomed(|_| {});
+    let number = script.request("four!", true);
+    script.broken(first);
+    let new = script.request("five!", true);
+    let second = script.connects_again();
+    script.text(
+        second,
+        r#"{"type":"welcome","node":"n2","max_message_bytes":4}"#,
+    );
+    let error = |definite| SendError::TooLarge {
+        bytes: 5,
+        bytes_max: 4,
+        definite,
+    };
+    let expected = [(number, Err(error(false))), (new, Err(error(true)))];
+    assert_eq!(script.outcomes(), expected);
+    assert!(!error(false).is_definite() && error(true).is_definite());
 }
 
 #[test]
@@ -99,7 +147,11 @@ fn what_the_node_does_not_take_is_not_written() {
     let number = script.machine.request("1", text, true).unwrap();
     script.collect();
     let (bytes, bytes_max) = (5, 4);
-    let error = SendError::TooLarge { bytes, bytes_max };
+    let error = SendError::TooLarge {
+        bytes,
+        bytes_max,
+        definite: true,
+    };
     assert_eq!(script.outputs(), [Output::Settle(number, Err(error))]);
     script.request("four", true);
     assert_eq!(script.writes().len(), 1);
