@@ -244,12 +244,11 @@ impl Dispatch {
             let deadline = ctx.now + self.config.request_timeout;
             let sender = (lane, sender);
             let message = (message, trace);
-            let attempt = shard.lanes.push(to, sender, message, deadline);
-            let sent = attempt.map(|it| self.attempt(&mut shard.streams, ctx, topology, it));
-            if let Some(Err(ticket)) = sent {
-                let answer = &Answer::None;
-                let settled = shard.lanes.outcome(ctx.now, &ticket, Outcome::Busy, answer);
-                self.tell_sender(settled, None);
+            if let Some(attempt) = shard.lanes.push(to, sender, message, deadline)
+                && let Err(ticket) = self.attempt(&mut shard.streams, ctx, topology, attempt)
+            {
+                // Not the end of it: the lane waits.
+                (shard.lanes).outcome(ctx.now, &ticket, Outcome::Busy, &Answer::None);
             }
         });
     }

@@ -252,13 +252,11 @@ impl Log {
         limits: &LogLimits,
     ) -> Result<Appended, Full> {
         let key = message.key();
-        match self.seen.get(key) {
-            Some(seen) => Ok(Appended::Repeat(seen)),
-            None => {
-                self.has_room(message.size(), limits)?;
-                Ok(Appended::New(self.append_new(now, (key, message))))
-            }
+        if let Some(seen) = self.seen.get(key) {
+            return Ok(Appended::Repeat(seen));
         }
+        self.has_room(message.size(), limits)?;
+        Ok(Appended::New(self.append_new(now, (key, message))))
     }
 
     /// Whether a new message of that size is taken.
