@@ -22,10 +22,13 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Lanes<S> {
     lanes: Map<(StreamKey, SessionId), Lane<S>>,
+    /// That of the last message that came.
+    number: u64,
 }
 
 #[derive(Debug)]
 struct Lane<S> {
+    /// In the order of their numbers.
     items: VecDeque<Item<S>>,
     attempt: u32,
     /// When everything is to be sent again.
@@ -34,6 +37,7 @@ struct Lane<S> {
 
 #[derive(Debug)]
 struct Item<S> {
+    number: u64,
     key: MessageKey,
     /// Who gets the receipt.
     sender: S,
@@ -63,7 +67,8 @@ pub struct Ticket {
     pub to: StreamKey,
     /// The sender.
     pub session: SessionId,
-    message: MessageKey,
+    /// That of the message: the same id may come again.
+    number: u64,
     attempt: u32,
 }
 
@@ -98,6 +103,7 @@ impl<S> Default for Lanes<S> {
     fn default() -> Self {
         Self {
             lanes: Map::default(),
+            number: 0,
         }
     }
 }
@@ -118,18 +124,20 @@ impl<S> Lanes<S> {
         });
         let previous = lane.items.back().map(|item| item.key);
         let now = lane.retry_at.is_none();
-        let key = message.key();
-        lane.items.push_back(Item {
-            key,
+        self.number += 1;
+        let item = Item {
+            number: self.number,
+            key: message.key(),
             sender,
-            message: message.clone(),
-            trace: trace.clone(),
+            message,
+            trace,
             deadline,
             in_flight: u32::from(now),
             maybe: false,
-        });
-        let message = (key, message, trace);
-        now.then(|| attempt(to, session, lane.attempt, message, previous))
+        };
+        let attempt = now.then(|| item.attempt(to, session, lane.attempt, previous));
+        lane.items.push_back(item);
+        attempt
     }
 
     /// An attempt has an outcome. Returns the message if that settles it.
@@ -142,8 +150,9 @@ impl<S> Lanes<S> {
     ) -> Option<Settled<S>> {
         let key = (ticket.to.clone(), ticket.session);
         let (place, _, lane) = self.lanes.get_full_mut(&key)?;
-        let same = |item: &Item<S>| item.key == ticket.message;
-        let index = lane.items.iter().position(same)?;
+        let number = |item: &Item<S>| item.number;
+        let index = lane.items.binary_search_by_key(&ticket.number, number);
+        let index = index.ok()?;
         let current = ticket.attempt == lane.attempt;
         let item = &mut lane.items[index];
         item.in_flight = item.in_flight.saturating_sub(1);
@@ -178,10 +187,18 @@ impl<S> Lanes<S> {
         })
     }
 
-    /// What is to be sent again now: of the lanes that have waited, or of all that wait if there is
-    /// `news`. Lanes whose sender is `gone` are dropped: the client sends again from elsewhere.
-    pub fn due(&mut self, now: Duration, news: bool, gone: impl Fn(&S) -> bool) -> Vec<Attempt> {
-        let mut attempts = Vec::new();
+    /// Sends again what is to be sent now: of the lanes that have waited, or of all that wait if there
+    /// is `news`. Lanes whose sender is `gone` are dropped: the client sends again from elsewhere.
+    ///
+    /// `send` says whether it could send. If not, the rest of that lane would arrive out of order: the
+    /// lane waits again.
+    pub fn retry(
+        &mut self,
+        now: Duration,
+        news: bool,
+        gone: impl Fn(&S) -> bool,
+        mut send: impl FnMut(Attempt) -> bool,
+    ) {
         self.lanes.retain(|(to, session), lane| {
             // They are all of one session, or of backends, which are never gone.
             if lane.items.front().is_some_and(|item| gone(&item.sender)) {
@@ -194,14 +211,15 @@ impl<S> Lanes<S> {
             lane.attempt += 1;
             let mut previous = None;
             for item in &mut lane.items {
+                if !send(item.attempt(to, *session, lane.attempt, previous)) {
+                    lane.retry_at = Some(now + RETRY_AFTER);
+                    break;
+                }
                 item.in_flight += 1;
-                let message = (item.key, item.message.clone(), item.trace.clone());
-                attempts.push(attempt(to, *session, lane.attempt, message, previous));
                 previous = Some(item.key);
             }
             true
         });
-        attempts
     }
 
     /// Gives up what has passed its deadline.
@@ -242,166 +260,31 @@ impl<S> Lanes<S> {
     }
 }
 
-fn attempt(
-    to: &StreamKey,
-    session: SessionId,
-    number: u32,
-    (key, message, trace): (MessageKey, Message, Option<Box<TraceContext>>),
-    previous: Option<MessageKey>,
-) -> Attempt {
-    Attempt {
-        ticket: Ticket {
-            to: to.clone(),
-            session,
-            message: key,
-            attempt: number,
-        },
-        append: Append {
-            to: to.clone(),
-            message,
-            previous,
-            trace,
-        },
+impl<S> Item<S> {
+    fn attempt(
+        &self,
+        to: &StreamKey,
+        session: SessionId,
+        attempt: u32,
+        previous: Option<MessageKey>,
+    ) -> Attempt {
+        Attempt {
+            ticket: Ticket {
+                to: to.clone(),
+                session,
+                number: self.number,
+                attempt,
+            },
+            append: Append {
+                to: to.clone(),
+                message: self.message.clone(),
+                previous,
+                trace: self.trace.clone(),
+            },
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::UserId;
-
-    fn user(name: &str) -> UserId {
-        UserId::new(name).unwrap()
-    }
-
-    fn inbox(name: &str) -> StreamKey {
-        StreamKey::Inbox(user(name))
-    }
-
-    fn message(id: &str) -> Message {
-        Message::new(&user("a"), id, "1", 0, false)
-    }
-
-    fn at(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    fn push(lanes: &mut Lanes<char>, id: &str) -> Option<Attempt> {
-        let message = (message(id), None);
-        lanes.push(&inbox("b"), (SessionId(1), 's'), message, at(1000))
-    }
-
-    fn accepted() -> Answer {
-        Answer::Accepted {
-            copies: 2,
-            duplicate: false,
-        }
-    }
-
-    #[test]
-    fn a_message_names_the_one_before_it_that_has_no_outcome() {
-        let mut lanes = Lanes::default();
-        let first = push(&mut lanes, "1").unwrap();
-        assert_eq!(first.append.previous, None);
-        let second = push(&mut lanes, "2").unwrap();
-        assert_eq!(second.append.previous, Some(message("1").key()));
-        for attempt in [first, second] {
-            let settled = lanes.outcome(at(1), &attempt.ticket, Outcome::Done, &accepted());
-            assert_eq!(settled.unwrap().message, attempt.append.message);
-        }
-        assert!(lanes.is_empty());
-        assert_eq!(push(&mut lanes, "3").unwrap().append.previous, None);
-    }
-
-    #[test]
-    fn every_message_of_a_lane_has_a_sender_of_its_own() {
-        let mut lanes = Lanes::default();
-        let mut push = |id, sender| {
-            let message = (message(id), None);
-            let attempt = lanes.push(&inbox("b"), (SessionId(1), sender), message, at(1000));
-            attempt.unwrap().ticket
-        };
-        // The second is the repeat of the first.
-        let tickets = [push("1", 's'), push("1", 't'), push("2", 'u')];
-        let senders = tickets.map(|ticket| {
-            let settled = lanes.outcome(at(1), &ticket, Outcome::Done, &accepted());
-            settled.unwrap().sender
-        });
-        assert_eq!(senders, ['s', 't', 'u']);
-        assert!(lanes.is_empty());
-    }
-
-    #[test]
-    fn after_a_refusal_everything_is_sent_again_in_order() {
-        let mut lanes = Lanes::default();
-        let first = push(&mut lanes, "1").unwrap();
-        let second = push(&mut lanes, "2").unwrap();
-        let refused = |lanes: &mut Lanes<char>, attempt: &Attempt, outcome| {
-            lanes.outcome(at(1), &attempt.ticket, outcome, &Answer::None)
-        };
-        assert_eq!(refused(&mut lanes, &first, Outcome::NotOwner), None);
-        assert_eq!(push(&mut lanes, "3"), None, "it waits behind the others");
-        assert!(lanes.due(at(2), false, |_| false).is_empty());
-        let again = lanes.due(at(60), false, |_| false);
-        let ids: Vec<_> = again.iter().map(|a| a.append.message.id()).collect();
-        assert_eq!(ids, ["1", "2", "3"]);
-        assert_eq!(again[1].append.previous, Some(message("1").key()));
-        // What becomes of the former attempt does not count, unless it was accepted.
-        assert_eq!(refused(&mut lanes, &second, Outcome::InboxFull), None);
-        assert!(lanes.due(at(999), false, |_| false).is_empty());
-        let late = lanes.outcome(at(61), &second.ticket, Outcome::Done, &accepted());
-        assert_eq!(late.unwrap().message.id(), "2");
-        // All former attempts have been answered.
-        let full = refused(&mut lanes, &again[0], Outcome::InboxFull);
-        assert_eq!(full.unwrap().receipt, Receipt::Failed(Outcome::InboxFull));
-    }
-
-    #[test]
-    fn a_refusal_is_not_final_while_another_attempt_is_under_way() {
-        let mut lanes = Lanes::default();
-        push(&mut lanes, "1").unwrap();
-        let second = push(&mut lanes, "2").unwrap();
-        lanes.outcome(at(1), &second.ticket, Outcome::Busy, &Answer::None);
-        let again = lanes.due(at(1), true, |_| false);
-        let full = lanes.outcome(at(1), &again[0].ticket, Outcome::InboxFull, &Answer::None);
-        assert_eq!(full, None, "the first attempt may still be taken");
-    }
-
-    #[test]
-    fn a_refusal_is_final_only_if_no_owner_can_have_the_message() {
-        let full = |lanes: &mut Lanes<char>, attempt: &Attempt| {
-            lanes.outcome(at(1), &attempt.ticket, Outcome::InboxFull, &Answer::None)
-        };
-        let mut lanes = Lanes::default();
-        let first = push(&mut lanes, "1").unwrap();
-        let failed = Receipt::Failed(Outcome::InboxFull);
-        assert_eq!(full(&mut lanes, &first).unwrap().receipt, failed);
-        let second = push(&mut lanes, "2").unwrap();
-        let broken = lanes.outcome(at(1), &second.ticket, Outcome::Unknown, &Answer::None);
-        assert_eq!(broken, None);
-        let again = lanes.due(at(1), true, |_| false);
-        assert_eq!(full(&mut lanes, &again[0]), None);
-        let expired = lanes.expire(at(1000));
-        assert_eq!(expired[0].receipt, Receipt::Failed(Outcome::Unknown));
-        assert!(lanes.is_empty());
-    }
-
-    #[test]
-    fn what_was_never_on_its_way_is_unreachable_at_its_deadline() {
-        let mut lanes = Lanes::default();
-        let first = push(&mut lanes, "1").unwrap();
-        lanes.outcome(at(1), &first.ticket, Outcome::Busy, &Answer::None);
-        push(&mut lanes, "2");
-        let expired = lanes.expire(at(1000));
-        let receipts: Vec<_> = expired.iter().map(|s| s.receipt).collect();
-        assert_eq!(receipts, [Receipt::Failed(Outcome::Unreachable); 2]);
-    }
-
-    #[test]
-    fn a_lane_ends_with_its_session() {
-        let mut lanes = Lanes::default();
-        push(&mut lanes, "1");
-        assert!(lanes.due(at(1), true, |_| true).is_empty());
-        assert!(lanes.is_empty());
-    }
-}
+#[path = "lane_tests.rs"]
+mod tests;

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use super::shard::{Sender, Shard, Waiter};
 use super::{Dispatch, Origin, Path, Session, Topology};
-use crate::core::lane::{Attempt, Receipt, Settled};
+use crate::core::lane::{Attempt, Receipt, Settled, Ticket};
 use crate::core::peer::{Answer, Append, Content, Envelope, Outcome, Reply, Request};
 use crate::core::protocol::{self, Qos, Reply as Told, Send};
-use crate::core::stream::{About, Context, Message, Output, Room};
+use crate::core::stream::{About, Context, Message, Output, Room, Streams};
 use crate::core::trace::TraceContext;
 use crate::error::ErrorCode;
 use crate::id::{NodeId, SessionId, StreamKey, UserId};
@@ -244,14 +244,23 @@ impl Dispatch {
             let deadline = ctx.now + self.config.request_timeout;
             let sender = (lane, sender);
             let message = (message, trace);
-            if let Some(attempt) = shard.lanes.push(to, sender, message, deadline) {
-                self.attempt(shard, ctx, topology, attempt);
+            if let Some(attempt) = shard.lanes.push(to, sender, message, deadline)
+                && let Err(ticket) = self.attempt(&mut shard.streams, ctx, topology, attempt)
+            {
+                // Not the end of it: the lane waits.
+                (shard.lanes).outcome(ctx.now, &ticket, Outcome::Busy, &Answer::None);
             }
         });
     }
 
-    /// Brings a message to the owner of its stream.
-    fn attempt(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology, attempt: Attempt) {
+    /// Brings a message to the owner of its stream. The ticket comes back if there is no way there.
+    fn attempt(
+        &self,
+        streams: &mut Streams<Waiter>,
+        ctx: &Context<'_>,
+        topology: &Topology,
+        attempt: Attempt,
+    ) -> Result<(), Ticket> {
         let Attempt { append, ticket } = attempt;
         let Some(owner) = topology.owner_elsewhere(append.to.as_str()) else {
             let Append {
@@ -262,25 +271,23 @@ impl Dispatch {
             } = append;
             let waiter = self.watched(&to, &message, Waiter::Lane(ticket));
             let waiter = self.traced(trace.as_deref(), &message, waiter);
-            return shard.streams.append(ctx, &to, message, previous, waiter);
+            streams.append(ctx, &to, message, previous, waiter);
+            return Ok(());
         };
-        let refused = match topology.link(&owner.id).filter(|link| link.is_connected()) {
-            None => Some(Origin::Append(ticket)),
-            Some(link) => {
-                let bytes = append.message.body_len();
-                let request = Request::Append(append);
-                let pushed = link.push(request, Some(Origin::Append(ticket)), self.deadline());
-                if pushed.is_ok() {
-                    self.counters.sent_on(bytes);
-                }
-                pushed.err().and_then(|full| full.0.1)
-            }
+        let link = topology.link(&owner.id).filter(|link| link.is_connected());
+        let Some(link) = link else {
+            return Err(ticket);
         };
-        if let Some(Origin::Append(ticket)) = refused {
-            let answer = &Answer::None;
-            let settled = shard.lanes.outcome(ctx.now, &ticket, Outcome::Busy, answer);
-            self.tell_sender(settled, None);
+        let bytes = append.message.body_len();
+        let request = Request::Append(append);
+        let pushed = link.push(request, Some(Origin::Append(ticket)), self.deadline());
+        if let Err(full) = pushed
+            && let Some(Origin::Append(ticket)) = full.0.1
+        {
+            return Err(ticket);
         }
+        self.counters.sent_on(bytes);
+        Ok(())
     }
 
     pub(super) fn answer_waiter(
@@ -389,9 +396,9 @@ impl Dispatch {
         topology: &Topology,
         news: bool,
     ) {
-        for attempt in shard.lanes.due(ctx.now, news, Sender::is_gone) {
-            self.attempt(shard, ctx, topology, attempt);
-        }
+        let streams = &mut shard.streams;
+        let send = |it| self.attempt(streams, ctx, topology, it).is_ok();
+        shard.lanes.retry(ctx.now, news, Sender::is_gone, send);
         let expired = shard.lanes.expire(ctx.now);
         self.tell_sender(expired, None);
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::session_at;
 use crate::support::client::outcome;
 use crate::support::kept::RECEIPT;
-use crate::support::{Client, Cluster, PATIENCE, Position, Signal, wait_until};
+use crate::support::{Client, Cluster, PATIENCE, Position, Signal, promised, wait_until};
 
 #[test]
 fn an_inbox_takes_so_many_messages_until_some_are_acked() {
@@ -39,6 +39,33 @@ fn an_inbox_takes_so_many_messages_until_some_are_acked() {
     }
     assert_eq!(outcome(&alice.keep(&bob, "over", "1")), "inbox_full");
     bobs.expect_messages(&["m10", "m11", "m12", "m13"]);
+    bobs.assert_quiet_and_alive();
+}
+
+#[test]
+fn of_messages_sent_without_waiting_each_hears_at_once_that_the_inbox_is_full() {
+    let cluster = Cluster::of(3, &["--max-inbox-messages", "10"]);
+    let bob = cluster.user_of(1, "bob");
+    let mut alice = session_at(&cluster, 0, "alice", "").0;
+    let began = Instant::now();
+    for number in 0..200 {
+        alice.send_kept(&bob, &format!("m{number}"), &number.to_string());
+    }
+    for number in 0..200 {
+        let receipt = alice.reply_to(&format!("m{number}"), RECEIPT);
+        let expected = if number < 10 {
+            "accepted"
+        } else {
+            "inbox_full"
+        };
+        assert_eq!(outcome(&receipt), expected, "{receipt}");
+    }
+    let took = began.elapsed();
+    assert!(took < promised(Duration::from_secs(2)), "{took:?}");
+    let (mut bobs, _) = session_at(&cluster, 1, &bob, "");
+    for number in 0..10 {
+        assert_eq!(bobs.expect("message")["body"], number);
+    }
     bobs.assert_quiet_and_alive();
 }
 

@@ -118,9 +118,18 @@ fn more_than_a_room_remembers_is_refused_at_once_and_a_repeat_is_not() {
         assert_eq!(receipt["error"]["code"], "rate_limited", "{receipt}");
         assert_eq!(receipt["error"]["retry"], true, "{receipt}");
         send(&mut sender, &room, "c");
+        // Nor has one of many to wait for those before it.
+        let ids: Vec<_> = (0..200).map(|number| format!("m{number}")).collect();
+        for id in &ids {
+            sender.send_json(&to_room(&room, id, &json!(1)));
+        }
+        for id in &ids {
+            let receipt = sender.reply_to(id, PATIENCE);
+            assert_eq!(receipt["error"]["code"], "rate_limited", "{receipt}");
+        }
     }
     let refused = cluster.nodes[0].metric("ringpost_messages_over_room_rate_total");
-    assert_eq!(refused, 2);
+    assert_eq!(refused, 2 * 201);
 }
 
 #[test]

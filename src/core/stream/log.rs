@@ -252,26 +252,31 @@ impl Log {
         limits: &LogLimits,
     ) -> Result<Appended, Full> {
         let key = message.key();
-        match self.seen.get(key) {
-            Some(seen) => Ok(Appended::Repeat(seen)),
-            None => (self.append_new(now, (key, message), limits)).map(Appended::New),
+        if let Some(seen) = self.seen.get(key) {
+            return Ok(Appended::Repeat(seen));
         }
+        self.has_room(message.size(), limits)?;
+        Ok(Appended::New(self.append_new(now, (key, message))))
     }
 
-    /// As [`Self::append`], of a message that is not known, with its key.
+    /// Whether a new message of that size is taken.
+    pub(super) fn has_room(&self, bytes: usize, limits: &LogLimits) -> Result<(), Full> {
+        if self.seen.len() >= limits.seen_max {
+            return Err(Full::Seen);
+        }
+        let bytes = self.waiting.bytes + bytes;
+        if self.waiting.entries >= limits.entries_max || bytes > limits.bytes_max {
+            return Err(Full::Unacked);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::append`], of a message that is not known and for which there is room, with its key.
     pub(super) fn append_new(
         &mut self,
         now: Duration,
         (key, message): (MessageKey, Message),
-        limits: &LogLimits,
-    ) -> Result<u64, Full> {
-        if self.seen.len() >= limits.seen_max {
-            return Err(Full::Seen);
-        }
-        let bytes = self.waiting.bytes + message.size();
-        if self.waiting.entries >= limits.entries_max || bytes > limits.bytes_max {
-            return Err(Full::Unacked);
-        }
+    ) -> u64 {
         let entry = Entry {
             offset: self.next,
             at: now,
@@ -279,7 +284,7 @@ impl Log {
             origins: None,
             message,
         };
-        Ok(self.push_new(key, entry))
+        self.push_new(key, entry)
     }
 
     /// Puts an entry at the end; its offset is the next one or above.

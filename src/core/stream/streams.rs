@@ -216,7 +216,8 @@ impl<T> Streams<T> {
         previous: Option<MessageKey>,
     ) -> Result<Taken, Outcome> {
         self.serve(ctx, key)?;
-        let full = self.bytes + message.size() > ctx.config.shard_bytes_max;
+        let bytes = message.size();
+        let full = self.bytes + bytes > ctx.config.shard_bytes_max;
         let (copy, owner) = self.owned_mut(key).ok_or(Outcome::Busy)?;
         let id = message.key();
         if let Some(seen) = copy.log.seen(id) {
@@ -229,19 +230,19 @@ impl<T> Streams<T> {
                 Taken::Waits { duplicate: true }
             });
         }
-        if previous.is_some_and(|previous| copy.log.seen(previous).is_none()) {
-            return Err(Outcome::OutOfOrder);
-        }
+        // Before its place in the order: of many that come together all hear at once that there is no
+        // room, and not only the first. What is not accepted breaks no order.
         if copy.holders.len() < ctx.config.min_copies {
             return Err(Outcome::Unreachable);
         }
         if full {
             return Err(Outcome::InboxFull);
         }
-        let bytes = message.size();
-        let limits = ctx.config.limits(key);
-        let offset = (copy.log.append_new(ctx.now, (id, message), limits))
-            .map_err(|full| refusal(key, full))?;
+        (copy.log.has_room(bytes, ctx.config.limits(key))).map_err(|full| refusal(key, full))?;
+        if previous.is_some_and(|previous| copy.log.seen(previous).is_none()) {
+            return Err(Outcome::OutOfOrder);
+        }
+        let offset = copy.log.append_new(ctx.now, (id, message));
         owner
             .appended
             .push_back((copy.seq.saturating_add(1), offset));
