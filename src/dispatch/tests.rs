@@ -178,7 +178,8 @@ fn an_owner_counts_sessions_once_it_may_have_heard_of_all() {
     // One elsewhere that was let in by the owner before.
     let guest = (SessionId(1 << 40), 1);
     let told = (0, false, 0);
-    let (outcome, _) = dispatch.register_guest(&other(), &StreamKey::from(&user), guest, told, None);
+    let (outcome, _) =
+        dispatch.register_guest(&other(), &StreamKey::from(&user), guest, told, None);
     assert_eq!(outcome, Outcome::Done);
     // The other one does not answer, and is passed over.
     *locked(&clock.1) = Duration::from_secs(60);

@@ -97,7 +97,7 @@ fn nobody_who_is_connected_is_called_offline_while_streams_are_taken_over() {
     let mut alices = kept_at(&cluster, 1, "alice");
     // There is something to take over.
     for user in &users {
-        alices.keep_accepted(user, "kept", "0");
+        alices.keep_accepted(user, user, "0");
     }
     let _sessions: Vec<_> = users.iter().map(|u| kept_at(&cluster, 0, u)).collect();
     let third = cluster.add();
