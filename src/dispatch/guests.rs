@@ -225,7 +225,13 @@ impl Dispatch {
             };
             let resumed: Box<Resumed> = match shard.streams.subscribe(ctx, key, resume) {
                 Subscription::From(resumed) => resumed,
-                Subscription::Busy => return (Outcome::Busy, Answer::None),
+                Subscription::Busy => {
+                    // It asks again. Until then it is nowhere in the stream, but its user is there.
+                    if !counts && !key.is_room() {
+                        shard.directory.register(key, guest(None));
+                    }
+                    return (Outcome::Busy, Answer::None);
+                }
                 Subscription::NotOwner => return (Outcome::NotOwner, Answer::None),
             };
             let log = shard.streams.shown(key).map(|(log, _)| log);

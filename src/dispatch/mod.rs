@@ -390,21 +390,25 @@ impl Dispatch {
             (handed, shard.directory.guest_nodes(&envelope.to))
         };
         self.count_handed(envelope, handed);
+        // To a room it is sent, whoever is there.
+        let sent = handed > 0 || envelope.to.is_room();
+        let outcome = if sent || !nodes.is_empty() {
+            Outcome::Done
+        } else if topology.may_serve(envelope.to.as_str()) {
+            Outcome::Offline
+        } else {
+            // There may be sessions that this node has not heard of yet.
+            Outcome::Unreachable
+        };
         // Once one session has it, its sender need not wait for the guests.
-        if handed > 0 {
-            self.settle(origin.take(), Outcome::Done);
-        } else if envelope.to.is_room() {
-            // It is sent, whoever is there.
-            self.settle(origin.take(), Outcome::Done);
-        } else if nodes.is_empty() {
-            self.settle(origin.take(), Outcome::Offline);
+        if sent || nodes.is_empty() {
+            self.settle(origin.take(), outcome);
         }
         let copies = origin.map(|origin| {
             let sent = self.clock.now();
             Arc::new(GuestCopies::new(nodes.len(), origin, sent))
         });
         let onward = span.as_ref().map(|span| span.context);
-        let offline = handed == 0 && nodes.is_empty() && !envelope.to.is_room();
         for node in &nodes {
             let copy = Envelope {
                 to_guests: true,
@@ -414,11 +418,6 @@ impl Dispatch {
             let origin = copies.clone().map(Origin::Guests);
             self.forward(topology.link(node), copy, origin);
         }
-        let outcome = if offline {
-            Outcome::Offline
-        } else {
-            Outcome::Done
-        };
         self.trace_end(span, outcome);
     }
 

@@ -261,7 +261,8 @@ impl Dispatch {
             let there = history.is_some();
             self.take_history(shard, key, fetch, history);
             if let (StreamKey::Room(room), true) = (key, there) {
-                self.settle_room(shard, ctx, topology, room);
+                // The others wait for pages of their own, and there may be many.
+                self.settle_members(shard, ctx, topology, (room, Some(fetch.0)));
             }
         });
     }

@@ -59,6 +59,12 @@ impl Topology {
         self.owner_elsewhere(user).is_none()
     }
 
+    /// Whether this node owns the user, and has heard of all sessions that others have of theirs, as
+    /// [`Context::may_serve`](crate::core::stream::Context::may_serve).
+    pub(super) fn may_serve(&self, user: &str) -> bool {
+        self.is_mine(user) && self.consents.given(self.view.ring.hash(user.as_bytes()))
+    }
+
     /// The link to a live member.
     #[must_use]
     pub fn link(&self, node: &NodeId) -> Option<&Arc<PeerLink>> {

@@ -64,6 +64,10 @@ impl Dispatch {
                 continue;
             };
             let Some((owner, _)) = owner else {
+                if !ctx.may_serve(&key) {
+                    shard.watches.not_answered(&key);
+                    continue;
+                }
                 let count = present(shard, &key);
                 let news = shard.watches.answered(ctx.now, &key, (number, count));
                 tell(&key, news);

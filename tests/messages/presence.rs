@@ -89,3 +89,30 @@ fn a_guest_is_gone_from_its_owner_when_its_node_dies() {
     );
     assert!(!outcomes.contains("sent"), "{outcomes:?}");
 }
+
+#[test]
+fn nobody_who_is_connected_is_called_offline_while_streams_are_taken_over() {
+    let mut cluster = Cluster::of(2, &[]);
+    let users: Vec<_> = (0..60).map(|n| format!("user{n}")).collect();
+    let mut alices = kept_at(&cluster, 1, "alice");
+    // There is something to take over.
+    for user in &users {
+        alices.keep_accepted(user, user, "0");
+    }
+    let _sessions: Vec<_> = users.iter().map(|u| kept_at(&cluster, 0, u)).collect();
+    let third = cluster.add();
+    cluster.nodes[third].seeds = cluster.seeds();
+    cluster.nodes[third].start();
+    let mut told = BTreeSet::new();
+    let mut owners = BTreeSet::new();
+    wait_until(3 * PATIENCE, "the third node serves its users", || {
+        for user in &users {
+            told.insert(alices.deliver(user, "passing", "1"));
+        }
+        cluster.settled()
+    });
+    owners.extend(users.iter().map(|user| cluster.owner(user)));
+    assert!(owners.contains(&third), "it owns nobody");
+    assert!(!told.contains("offline"), "{told:?}");
+    assert!(told.contains("sent"), "{told:?}");
+}
