@@ -67,6 +67,8 @@ pub struct Question {
     pub digest: Digest,
     /// The number of that ring.
     pub number: u64,
+    /// The start and the revision of the asker.
+    identity: (Generation, u32),
 }
 
 impl Consents {
@@ -158,7 +160,7 @@ impl Consents {
 
     /// Whom to ask now.
     pub fn questions(&mut self, now: Duration) -> Vec<Question> {
-        let (digest, number) = (self.digest(), self.latest());
+        let (digest, number, identity) = (self.digest(), self.latest(), self.identity);
         let due = self.members.iter_mut();
         let due = due.filter(|asked| asked.ask_at.is_some_and(|at| at <= now));
         due.map(|asked| {
@@ -167,6 +169,7 @@ impl Consents {
                 member: asked.holder.clone(),
                 digest,
                 number,
+                identity,
             }
         })
         .collect()
@@ -186,7 +189,8 @@ impl Consents {
             let member = view.member(&holder.node);
             member.is_some_and(|member| member.generation >= holder.generation)
         };
-        if !members.iter().all(known) {
+        // Asked before this node was taken for dead, it may have been answered before it, too.
+        if question.identity != self.identity || !members.iter().all(known) {
             return self.failed(now, &question.member);
         }
         let seed = view.seed;

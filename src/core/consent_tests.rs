@@ -162,6 +162,24 @@ fn who_was_taken_for_dead_asks_for_everything_again() {
 }
 
 #[test]
+fn an_answer_from_before_the_node_was_taken_for_dead_counts_no_more() {
+    let mut consents = Consents::new(&view(&["n1"], 0));
+    let both = view(&["n1", "n2"], 0);
+    consents.on_view(at(0), &both);
+    let asked = consents.questions(at(0));
+    let risen = view(&["n1", "n2"], 1);
+    consents.on_view(at(1), &risen);
+    let members = [holder("n1"), holder("n2")];
+    for question in &asked {
+        consents.answered(at(2), question, (None, &members), &risen);
+    }
+    let key = key_of_n1(&["n1", "n2"], &["n2"]);
+    assert_eq!((asked.len(), consents.given(key)), (1, false));
+    answer(&mut consents, at(200), &risen, &["n1", "n2"]);
+    assert!(consents.given(key));
+}
+
+#[test]
 fn a_member_that_never_agrees_is_passed_over_after_a_while() {
     let both = view(&["n1", "n2"], 0);
     let mut consents = Consents::new(&view(&["n1"], 0));

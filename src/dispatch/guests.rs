@@ -235,11 +235,7 @@ impl Dispatch {
                 Subscription::NotOwner => return (Outcome::NotOwner, Answer::None),
             };
             let log = shard.streams.shown(key).map(|(log, _)| log);
-            let progress = Progress {
-                feed: Some(Feed::new(&resumed, log)),
-                confirmed: resumed.position,
-                in_flight: false,
-            };
+            let progress = Progress::new(Feed::new(&resumed, log), resumed.position);
             shard.directory.register(key, guest(Some(progress)));
             // On the next tick, when its node has this answer.
             shard.hungry.insert(key.clone());
@@ -263,6 +259,9 @@ impl Dispatch {
         let Some(progress) = &mut guest.progress else {
             return true;
         };
+        if progress.is_waiting(now) {
+            return false;
+        }
         let (Some(feed), false) = (&mut progress.feed, progress.in_flight) else {
             return true;
         };
@@ -333,7 +332,7 @@ impl Dispatch {
             progress.in_flight = false;
             match outcome {
                 Outcome::Done => {
-                    progress.confirmed = position;
+                    progress.confirm(position);
                     match (&mut progress.feed, shard.streams.shown(key)) {
                         // The log may have been taken over by another one meanwhile.
                         (Some(feed), Some((log, _))) if log.tip().epoch != position.epoch => {
@@ -350,8 +349,11 @@ impl Dispatch {
                         shard.await_members(ctx.now, key.clone());
                     }
                 }
-                // Again on the next tick.
+                // Again on the next tick, or later.
                 _ => {
+                    if outcome == Outcome::Busy {
+                        progress.wait(ctx.now);
+                    }
                     shard.hungry.insert(key.clone());
                 }
             }

@@ -1,7 +1,9 @@
 //! Guests whose owner loses sight of them, or of what they have not had.
 
+use std::time::Duration;
+
 use crate::session_at;
-use crate::support::{Cluster, PATIENCE, Position, Signal, wait_until};
+use crate::support::{Cluster, PATIENCE, Position, Signal, wait_until, within};
 
 #[test]
 fn a_guest_gets_everything_after_its_node_was_taken_for_dead() {
@@ -65,4 +67,36 @@ fn a_guest_that_cannot_get_all_is_sent_back_to_hear_of_it() {
     assert_eq!(welcome["recovered"], false, "{welcome}");
     let next = Position::of(&back.expect("message")).offset;
     assert!(next > position.offset + 1, "{next} after {position:?}");
+}
+
+#[test]
+fn a_guest_that_reads_slowly_is_not_offered_the_same_again_and_again() {
+    // More than all buffers between it and its owner take.
+    let flags = [
+        "--max-inbox-bytes",
+        "16777216",
+        "--heartbeat-interval",
+        "10m",
+    ];
+    let cluster = Cluster::of(2, &flags);
+    let bob = cluster.user_of(1, "bob");
+    let mut alice = session_at(&cluster, 1, "alice", "").0;
+    let body = format!("\"{}\"", "x".repeat(60_000));
+    let ids: Vec<String> = (0..250).map(|number| format!("m{number}")).collect();
+    for id in &ids {
+        alice.keep_accepted(&bob, id, &body);
+    }
+    let (mut guest, _) = session_at(&cluster, 0, &bob, "");
+    let deliveries = || cluster.nodes[1].metric("ringpost_deliveries_total");
+    let several = 4;
+    wait_until(
+        3 * PATIENCE,
+        "it is offered no more than a few in a while",
+        || {
+            let before = deliveries();
+            within(Duration::from_secs(2), || deliveries() > before + several).is_none()
+        },
+    );
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    guest.expect_messages(&ids);
 }

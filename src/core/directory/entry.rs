@@ -7,6 +7,13 @@ use crate::core::protocol::Reason;
 use crate::core::stream::{Position, Resume};
 use crate::id::{NodeId, SessionId, StreamKey};
 
+/// A guest's node that has no room is tried again after this, and then after twice as long.
+const BUSY_MIN: Duration = Duration::from_millis(50);
+/// The longest of these times.
+const BUSY_MAX: Duration = Duration::from_secs(1);
+/// It is reached after so many.
+const BUSY_COUNTED: u32 = 5;
+
 /// A session of this node.
 #[derive(Debug)]
 pub struct Local<H> {
@@ -83,6 +90,42 @@ pub struct Progress {
     pub confirmed: Position,
     /// Something is on its way to it: nothing else is sent before that is answered.
     pub in_flight: bool,
+    /// Its node had no room so often in a row.
+    busy: u32,
+    /// Nothing is sent before that.
+    wait_until: Duration,
+}
+
+impl Progress {
+    /// Of a guest that has that, and has to be given what comes next.
+    #[must_use]
+    pub fn new(feed: Feed, confirmed: Position) -> Self {
+        Self {
+            feed: Some(feed),
+            confirmed,
+            in_flight: false,
+            busy: 0,
+            wait_until: Duration::ZERO,
+        }
+    }
+
+    /// Whether nothing is to be sent yet, since there was no room for it.
+    #[must_use]
+    pub fn is_waiting(&self, now: Duration) -> bool {
+        now < self.wait_until
+    }
+
+    /// Its node has no room, for its client reads slowly: each time it is left alone for longer.
+    pub fn wait(&mut self, now: Duration) {
+        self.wait_until = now + BUSY_MIN.saturating_mul(1 << self.busy).min(BUSY_MAX);
+        self.busy = (self.busy + 1).min(BUSY_COUNTED);
+    }
+
+    /// Its node has taken what was sent.
+    pub fn confirm(&mut self, position: Position) {
+        self.confirmed = position;
+        self.busy = 0;
+    }
 }
 
 /// Where a local session's user belongs.
@@ -130,4 +173,32 @@ pub struct Moved<H> {
     pub home: bool,
     /// What to take back from the old owner, if that was another node.
     pub left: Option<Registration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::stream::{Epoch, Log};
+
+    #[test]
+    fn a_guest_whose_node_has_no_room_is_left_alone_for_longer_and_longer() {
+        let log = Log::new(Epoch::ROOT);
+        let resumed = log.resume(crate::core::stream::Resume::At(log.tip()));
+        let mut progress = Progress::new(Feed::new(&resumed, Some(&log)), log.tip());
+        let mut now = Duration::from_secs(1);
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            assert!(!progress.is_waiting(now));
+            progress.wait(now);
+            let started = now;
+            while progress.is_waiting(now) {
+                now += Duration::from_millis(10);
+            }
+            waits.push((now - started).as_millis());
+        }
+        assert_eq!(waits, [50, 100, 200, 400, 800, 1000, 1000]);
+        progress.confirm(log.tip());
+        progress.wait(now);
+        assert!(!progress.is_waiting(now + BUSY_MIN), "it begins anew");
+    }
 }
