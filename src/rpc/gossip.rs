@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -25,6 +26,8 @@ use crate::wire::{GossipCodec, proto};
 
 /// How long a seed's host name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Addresses of one seed that are asked at the same time.
+const EXCHANGES_AT_ONCE: usize = 32;
 
 /// What the driver is told.
 pub(crate) enum Command {
@@ -213,22 +216,29 @@ impl Driver {
                 Target::Peer(address) | Target::Push(address) => vec![address.to_string()],
             };
             let hosts = hosts(&addresses);
-            for address in addresses {
-                let answered = pool.exchange(&address, request.clone()).await;
-                match answered.and_then(|answer| understand(&gate, answer)) {
-                    Ok(answer) => {
-                        if let Some(commands) = commands.upgrade() {
-                            let target = target.clone();
-                            let answered = Command::Answered {
-                                target,
-                                hosts,
-                                answer,
-                            };
-                            // If the node has ended in the meantime, nobody needs it.
-                            let _ = commands.send(answered).await;
+            // One that does not answer holds none of the others up.
+            for some in addresses.chunks(EXCHANGES_AT_ONCE) {
+                let mut exchanges = JoinSet::new();
+                for address in some.iter().cloned() {
+                    let answer = pool.exchange(&address, request.clone());
+                    exchanges.spawn(async move { (address, answer.await) });
+                }
+                while let Some(Ok((address, answer))) = exchanges.join_next().await {
+                    match answer.and_then(|answer| understand(&gate, answer)) {
+                        Ok(answer) => {
+                            if let Some(commands) = commands.upgrade() {
+                                let target = target.clone();
+                                let answered = Command::Answered {
+                                    target,
+                                    hosts,
+                                    answer,
+                                };
+                                // If the node has ended in the meantime, nobody needs it.
+                                let _ = commands.send(answered).await;
+                            }
                         }
+                        Err(status) => super::lock(&refused).log(&address, &status),
                     }
-                    Err(status) => super::lock(&refused).log(&address, &status),
                 }
             }
         });

@@ -5,7 +5,7 @@
 //! with the reason, where there can be none.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -160,4 +160,29 @@ fn a_node_that_reaches_only_itself_by_a_name_of_many_does_not_take_that_for_all(
     wait_until(promised(COPIED), "it is ready in the end", || {
         alone.get_admin("/readyz").status == 200
     });
+}
+
+#[test]
+fn a_node_finds_the_one_that_lives_behind_many_that_do_not_answer() {
+    let mut cluster = Cluster::reserve(10).with(&cluster_flags());
+    let hosts = Hosts(Path::new(&cluster.directory).join("hosts"));
+    if let Some(why) = hosts.impossible() {
+        skipped(&why);
+        return;
+    }
+    like_pods(&mut cluster, &hosts);
+    let (joining, live) = (0, 9);
+    // They take connections, and say nothing.
+    let silent: Vec<TcpListener> = (cluster.nodes[1..live].iter())
+        .map(|node| TcpListener::bind(node.peer).expect("the address is free"))
+        .collect();
+    cluster.start_in_order(&[live]);
+    hosts.set(cluster.nodes[1..].iter());
+    let found = Duration::from_secs(2);
+    let start = cluster.start_in_order(&[joining]);
+    wait_until(promised(found), "they have found each other", || {
+        cluster.agreed()
+    });
+    println!("found {:?} after its start", start.elapsed());
+    drop(silent);
 }

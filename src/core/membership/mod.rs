@@ -52,9 +52,10 @@ use crate::id::{Generation, NodeId};
 /// What one node knows of another, as foca keeps it.
 pub type Record = foca::Member<Identity>;
 
-/// Timers this late mean that the process did not run. Under a probe's time-out of its others, over
-/// what a busy machine's scheduler does.
-const LATE: Duration = Duration::from_millis(400);
+/// Timers this late mean that this node did not run, or is so busy that answers have to wait as long as its timers:
+/// what it suspects of others then takes as much longer. Under a probe's time-out, over what a busy machine's
+/// scheduler does.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What happened.
 #[derive(Debug)]
