@@ -68,7 +68,7 @@ impl Node {
         }
     }
 
-    fn answer(&self, request: Request) -> Answer {
+    fn answer(&self, request: &Request) -> Answer {
         match request {
             Request::Consent { .. } => Answer::Consented {
                 ring: None,
@@ -105,7 +105,7 @@ impl Node {
                 let said = Said {
                     seq,
                     outcome: Outcome::Done,
-                    answer: self.answer(request),
+                    answer: self.answer(&request),
                 };
                 if !self.is_silent {
                     self.answers.push_back((self.steps + takes, said));
