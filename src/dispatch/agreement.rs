@@ -189,9 +189,10 @@ impl Dispatch {
     }
 
     fn streams_waiting(&self) -> u64 {
+        let now = self.since_start();
         let shards = self.shards.iter();
-        let streams: usize = shards.map(|s| locked(s).streams.under_replicated()).sum();
-        streams as u64
+        let streams = shards.map(|shard| locked(shard).streams.under_replicated(now));
+        streams.sum::<usize>() as u64
     }
 
     /// As [`Self::under_replicated`], of any member, as it was last heard.

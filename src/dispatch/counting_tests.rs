@@ -17,7 +17,7 @@ fn user_elsewhere(dispatch: &Dispatch) -> UserId {
     theirs.next().unwrap()
 }
 
-fn message(id: &str, to: Recipient, qos: Qos) -> Send<'_> {
+pub(super) fn message(id: &str, to: Recipient, qos: Qos) -> Send<'_> {
     Send {
         id: id.into(),
         to,
@@ -28,7 +28,7 @@ fn message(id: &str, to: Recipient, qos: Qos) -> Send<'_> {
     }
 }
 
-fn link(dispatch: &Dispatch) -> Arc<PeerLink> {
+pub(super) fn link(dispatch: &Dispatch) -> Arc<PeerLink> {
     let topology = dispatch.topology();
     Arc::clone(topology.links().next().unwrap())
 }

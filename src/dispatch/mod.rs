@@ -485,4 +485,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod counting_tests;
 #[cfg(test)]
+mod readiness_tests;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,10 @@ use super::configuration::{ConfigId, Holder};
 use super::log::Log;
 use crate::core::peer::Operation;
 
+/// The first copies of a new stream are made within this time, however busy their holders are. Less
+/// than it takes until one that is silent is passed over. A guess.
+const FIRST_COPIES_WITHIN: Duration = Duration::from_secs(1);
+
 /// One stream on one node.
 #[derive(Debug)]
 pub(super) struct Stream<T> {
@@ -52,6 +56,8 @@ pub(super) struct Owner<T> {
     pub committed: u64,
     /// The opening was committed once: sessions are served.
     pub serving: bool,
+    /// When the stream began, if that was here, with nothing in it, and in the present configuration.
+    pub new_since: Option<Duration>,
     /// The last offset that is committed.
     pub visible: u64,
     /// Operations that are not committed, and the last offset that each made.
@@ -143,7 +149,8 @@ impl<T> Stream<T> {
         }
     }
 
-    pub(super) fn is_under_replicated(&self) -> bool {
+    /// Whether something is still to be done until every holder follows.
+    pub(super) fn is_incomplete(&self) -> bool {
         match &self.role {
             Role::Owner(owner) => {
                 (owner.replicas.iter()).any(|replica| replica.state != ReplicaState::Following)
@@ -151,6 +158,12 @@ impl<T> Stream<T> {
             Role::Taking(_) => true,
             Role::Held(_) => false,
         }
+    }
+
+    /// Whether what was accepted may have fewer copies than it should, or a copy does not come about.
+    pub(super) fn is_under_replicated(&self, now: Duration) -> bool {
+        let begins = matches!(&self.role, Role::Owner(owner) if owner.is_just_beginning(now));
+        self.is_incomplete() && !begins
     }
 
     /// Of a stream that needs attention: whether there is something in it that its owner may lack.
@@ -167,6 +180,7 @@ impl<T> Owner<T> {
             opened: 0,
             committed: 0,
             serving: false,
+            new_since: None,
             visible: 0,
             appended: VecDeque::new(),
             waiters: VecDeque::new(),
@@ -188,6 +202,18 @@ impl<T> Owner<T> {
     /// Whether another holder has to be sent the whole stream.
     pub(super) fn is_lacked(&self) -> bool {
         (self.replicas.iter()).any(|replica| replica.state == ReplicaState::Lacking)
+    }
+
+    /// Whether the stream is new, and its first copies are on their way as they should be. Nobody has
+    /// been told yet that anything in it is accepted.
+    fn is_just_beginning(&self, now: Duration) -> bool {
+        let is_well = |replica: &Replica| {
+            replica.state != ReplicaState::Lacking
+                && replica.failing_since.is_none()
+                && replica.retries == 0
+        };
+        let in_time = |since: Duration| now < since + FIRST_COPIES_WITHIN;
+        !self.serving && self.new_since.is_some_and(in_time) && self.replicas.iter().all(is_well)
     }
 
     pub(super) fn replica(&mut self, node: &crate::id::NodeId) -> Option<&mut Replica> {

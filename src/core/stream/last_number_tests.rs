@@ -2,72 +2,12 @@
 
 use std::time::Duration;
 
-use super::fixtures::{epoch, message};
+use super::fixtures::{LIMITS, epoch, holder, message, node, view, with};
 use super::*;
-use crate::core::consent::Consents;
 use crate::core::peer::{Answer, Install, Operation, Outcome};
-use crate::core::ring::Seed;
-use crate::core::view::{Member, MemberState, View};
-use crate::id::{Generation, NodeId, StreamKey, UserId};
+use crate::id::{StreamKey, UserId};
 
 const NOW: Duration = Duration::from_secs(1);
-
-const LIMITS: LogLimits = LogLimits {
-    entries_max: 9,
-    bytes_max: 1000,
-    kept_entries_max: 9,
-    kept_bytes_max: 1000,
-    age_max: Duration::from_secs(100),
-    seen_max: 10,
-    seen_age: Duration::from_secs(20),
-};
-
-const CONFIG: StreamConfig = StreamConfig {
-    replicas: 2,
-    min_copies: 1,
-    inboxes: LIMITS,
-    rooms: LIMITS,
-    shard_bytes_max: 10_000,
-};
-
-fn node(name: &str) -> NodeId {
-    NodeId::new(name).unwrap()
-}
-
-fn holder(name: &str) -> Holder {
-    Holder {
-        node: node(name),
-        generation: Generation(1),
-    }
-}
-
-/// What `n1` sees.
-fn view(names: &[&str]) -> View {
-    let members = names.iter().map(|name| Member {
-        id: node(name),
-        generation: Generation(1),
-        revision: 0,
-        peer: "127.0.0.1:1".into(),
-        url: "ws://127.0.0.1:2".into(),
-        weight: 1,
-        draining: false,
-        state: MemberState::Alive,
-    });
-    View::new(node("n1"), Seed(7), members.collect(), None)
-}
-
-fn with<T>(view: &View, number: u64, then: impl FnOnce(&Context<'_>) -> T) -> T {
-    let mut consents = Consents::new(view);
-    consents.join();
-    then(&Context {
-        now: NOW,
-        view,
-        number,
-        consents: &consents,
-        config: &CONFIG,
-        room: &|_| Room::Free,
-    })
-}
 
 /// In the epoch that `n1` would open next by itself.
 fn install(key: &StreamKey, seq: u64) -> Install {
@@ -89,7 +29,7 @@ fn behind_the_last_number_nothing_begins_anew() {
     let key = keys.find(|key| both.owner(key.as_str()).unwrap().id == node("n2"));
     let key = key.unwrap();
     let mut streams: Streams<()> = Streams::new(holder("n1"));
-    with(&both, 1, |ctx| {
+    with(NOW, (&both, 1), |ctx| {
         let installed = streams.install(ctx, &holder("n2"), install(&key, u64::MAX - 1));
         assert_eq!(installed, (Outcome::Done, Answer::None));
         let entry = |offset| {
@@ -109,7 +49,7 @@ fn behind_the_last_number_nothing_begins_anew() {
     });
     // The owner goes, and the copy is served here, under the last number still, and in an epoch that
     // nobody has used.
-    with(&view(&["n1"]), 2, |ctx| {
+    with(NOW, (&view(&["n1"]), 2), |ctx| {
         streams.on_view(ctx);
         streams.advance(ctx);
         streams.append(ctx, &key, message("m4", 1), None, ());

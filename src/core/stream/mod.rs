@@ -25,6 +25,8 @@ mod resume;
 mod snapshot;
 mod streams;
 mod takeover;
+#[cfg(test)]
+mod under_replicated_tests;
 mod upkeep;
 
 pub use self::configuration::{ConfigId, Holder};

@@ -45,8 +45,9 @@ impl<T> Streams<T> {
 
     /// Opens the next configuration of a stream that this node owns, above `number`.
     pub(super) fn reconfigure(&mut self, ctx: &Context<'_>, key: &StreamKey, number: u64) {
-        if let Some((copy, _)) = self.owned_mut(key) {
+        if let Some((copy, owner)) = self.owned_mut(key) {
             copy.config.number = copy.config.number.max(number).saturating_add(1);
+            owner.new_since = None;
             self.configure(ctx, key);
         }
     }

@@ -97,12 +97,14 @@ impl<T> Streams<T> {
     }
 
     /// Streams that have fewer copies than they should, are being taken over, or have a copy here
-    /// of which nobody has said yet that all of it is elsewhere.
+    /// of which nobody has said yet that all of it is elsewhere. A new one whose first copies are on
+    /// their way does not count for a second: nothing in it is accepted before they are made, and where
+    /// users come all the time there is always one.
     #[must_use]
-    pub fn under_replicated(&self) -> usize {
+    pub fn under_replicated(&self, now: Duration) -> usize {
         let waiting = |key: &&StreamKey| {
             let stream = self.by_key.get(*key);
-            stream.is_some_and(|stream| stream.is_under_replicated() || stream.is_offered())
+            stream.is_some_and(|stream| stream.is_under_replicated(now) || stream.is_offered())
         };
         self.attention.iter().filter(waiting).count()
     }
@@ -267,6 +269,9 @@ impl<T> Streams<T> {
             None => {
                 let log = Log::new(self.new_epoch());
                 self.open(ctx, key, log, self.numbers.saturating_add(1));
+                if let Some(owner) = self.owner_mut(key) {
+                    owner.new_since = Some(ctx.now);
+                }
                 Ok(())
             }
         }

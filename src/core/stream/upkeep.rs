@@ -115,7 +115,7 @@ impl<T> Streams<T> {
                     self.mend(ctx, key);
                     self.by_key
                         .get(key)
-                        .is_none_or(|stream| !stream.is_under_replicated())
+                        .is_none_or(|stream| !stream.is_incomplete())
                 }
                 Some(Role::Held(_)) => !self.is_left_over(ctx, key),
             };
