@@ -23,7 +23,7 @@ impl Schedule {
         let sessions = u32::try_from(sessions).unwrap_or(u32::MAX);
         let wanted = Duration::from_secs(1) * sessions / rate.max(1);
         let spread = wanted.min(left.saturating_sub(GRACE).max(left / 2));
-        let last = left - CLOSE_TIME.min(left / 2);
+        let last = left.saturating_sub(CLOSE_TIME.min(left / 2));
         Self {
             spread,
             close_after: (spread + GRACE).min(last),
