@@ -66,7 +66,7 @@ pub struct Config {
     pub redirect_location: RedirectLocation,
     /// How long a node that is asked to stop may take to send its clients away.
     pub drain_timeout: Duration,
-    /// How many sessions a second are told to move when the ring changed, 1 or more.
+    /// How many sessions a second are told to move when the ring changed, or sent away by a drain, 1 or more.
     pub rebalance_rate: u32,
     /// Nodes that hold each stream, its owner included, 1 to [`Config::REPLICAS_MAX`]. What was
     /// accepted survives the crash of all of them but one. The same on every node.

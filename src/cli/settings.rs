@@ -189,7 +189,8 @@ pub struct Settings {
 
     /// Sessions a second that are told to move to their owner. Default: 100
     ///
-    /// When the ring has changed, or when they are still guests after two seconds.
+    /// When the ring has changed, or when they are still guests after two seconds. A drain sends its clients
+    /// away at the same rate.
     #[arg(long, env = "RINGPOST_REBALANCE_RATE", value_name = "N", help_heading = MOVES)]
     pub rebalance_rate: Option<Count>,
 

@@ -10,6 +10,7 @@ pub mod api;
 pub mod backoff;
 pub mod consent;
 pub mod directory;
+pub mod drain;
 pub mod feed;
 pub mod frame;
 pub mod handshake;

@@ -1,12 +1,13 @@
 //! Sending sessions where they belong, at a pace, and what has to be done every now and then.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::shard::{Shard, Subscriber};
 use super::{Dispatch, Session, Topology};
 use crate::core::directory::{Leaving, Local};
+use crate::core::drain::Schedule;
 use crate::core::peer::Outcome;
 use crate::core::protocol::{Reason, Reply};
 use crate::error::CloseCode;
@@ -18,10 +19,6 @@ const MOVE_SPREAD_MS: u64 = 1000;
 /// A session that came as a guest stays one for so long at least: its node or the one that sent it may
 /// not have heard yet who owns its user.
 const GUEST_TIME: Duration = Duration::from_secs(2);
-/// What a drained client has for moving, after its `after_ms`, before it is closed.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
-/// What the last of them have for reading their Close frame and answering it.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Dispatch {
     /// Gives up what has waited too long, tries again what failed, and tells the next few sessions
@@ -54,7 +51,7 @@ impl Dispatch {
     /// Somebody has come as a guest. If it still is one after a while, the nodes do not just disagree for a
     /// moment: it was sent here by one that did not know better, or its owner could not be reached.
     pub(super) fn guest_came(&self, session: &Arc<Session>) {
-        if session.may_move() && !session.is_raw() && !self.is_draining() {
+        if can_be_told(session) && !self.is_draining() {
             let guest = (self.clock.now(), Arc::downgrade(session));
             super::locked(&self.guests).push_back(guest);
         }
@@ -103,15 +100,15 @@ impl Dispatch {
     }
 
     /// Tells a guest to go to its user's owner, once that has heard of it: the client may be there
-    /// before its old session ends, and is not to be one too many. Does nothing for a session that is
-    /// at home, or whose owner cannot be reached.
+    /// before its old session ends, and is not to be one too many. Does nothing, and says so, for a session
+    /// that cannot be told, that is at home, or whose owner cannot be reached.
     fn tell_to_move(&self, session: &Arc<Session>, reason: Reason, within_ms: u64) -> bool {
         let inbox = session.inbox();
         self.with_shard(inbox, |shard, _, topology| {
             let Some(owner) = topology.owner_elsewhere(inbox.as_str()) else {
                 return false;
             };
-            if !topology.is_reachable(&owner.id) || session.is_raw() {
+            if !topology.is_reachable(&owner.id) || !can_be_told(session) {
                 return false;
             }
             let leaving = Leaving {
@@ -166,26 +163,19 @@ impl Dispatch {
     /// that stay; returns when all are gone and every copy is held elsewhere, or when `deadline` has
     /// come. The node is off the ring by now.
     pub async fn drain(&self, deadline: Instant) {
-        let sessions = self.sessions();
-        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
-        let left = deadline.saturating_duration_since(Instant::now());
-        let wanted = Duration::from_secs(1) * count / self.config.rebalance_rate.max(1);
-        let spread = wanted.min(left.saturating_sub(DRAIN_GRACE).max(left / 2));
-        let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX);
-        for session in &sessions {
-            if session.may_move() && !self.tell_to_move(session, Reason::Drain, spread_ms) {
-                session
-                    .outbox()
-                    .finish(CloseCode::Restart, "the node stops");
-            }
-        }
-        let last = deadline
-            .checked_sub(CLOSE_TIME.min(left / 2))
-            .unwrap_or(deadline);
-        let close_at = (Instant::now() + spread + DRAIN_GRACE).min(last);
-        self.wait_for_no_sessions(close_at).await;
+        let start = Instant::now();
+        let left = deadline.saturating_duration_since(start);
+        let mut untold = self.sessions();
+        let schedule = Schedule::new(untold.len(), self.config.rebalance_rate, left);
+        let spread_ms = u64::try_from(schedule.spread.as_millis()).unwrap_or(u64::MAX);
+        untold.retain(|session| !self.tell_to_move(session, Reason::Drain, spread_ms));
+        // Those that go meanwhile are not to be kept in memory.
+        let untold: Vec<_> = untold.iter().map(Arc::downgrade).collect();
+        self.close_untold(&untold, start, schedule).await;
+        self.wait_for_no_sessions(start + schedule.close_after)
+            .await;
         for session in self.sessions() {
-            let code = if session.may_move() {
+            let code = if can_be_told(&session) {
                 CloseCode::Redirect
             } else {
                 CloseCode::Restart
@@ -194,6 +184,34 @@ impl Dispatch {
         }
         self.wait_for_no_sessions(deadline).await;
         self.wait_for_no_copies(deadline).await;
+    }
+
+    /// Closes those that do not know where to go, each at its moment, unless it can be told by then. Behind one
+    /// address they would all come back at once to the nodes that are left. Where none is left, nothing is
+    /// spared by waiting.
+    async fn close_untold(&self, untold: &[Weak<Session>], start: Instant, schedule: Schedule) {
+        for (session, moment) in untold.iter().zip(schedule.moments(untold.len())) {
+            if self.others_stay() {
+                self.wait_for_no_sessions(start + moment).await;
+            }
+            let Some(session) = session.upgrade() else {
+                continue;
+            };
+            // It has had its time: it is to move now.
+            if !self.tell_to_move(&session, Reason::Drain, 0) {
+                session
+                    .outbox()
+                    .finish(CloseCode::Restart, "the node stops");
+            }
+        }
+    }
+
+    /// Whether there is another node that does not leave, too. One that is down for this one may still be
+    /// there for clients.
+    fn others_stay(&self) -> bool {
+        let topology = self.topology.load();
+        let mut members = topology.view.members.iter();
+        members.any(|member| member.id != self.me && !member.draining)
     }
 
     /// The owners say of each copy when it may go.
@@ -211,7 +229,7 @@ impl Dispatch {
     }
 
     async fn wait_for_no_sessions(&self, until: Instant) {
-        while self.counts().0 > 0 && Instant::now() < until {
+        while Instant::now() < until && self.counts().0 > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -236,5 +254,87 @@ impl Dispatch {
                 self.settle_by(origin, Outcome::Unreachable, link.node());
             }
         }
+    }
+}
+
+/// Whether a session hears where to go: one of a handler or with `redirect=never` does not.
+fn can_be_told(session: &Session) -> bool {
+    session.may_move() && !session.is_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{doubtful, session, view};
+    use super::*;
+    use crate::core::ring::Seed;
+    use crate::core::view::View;
+    use crate::id::{NodeId, UserId};
+
+    /// A node off the ring, with a hundred sessions that belong at another one.
+    fn draining() -> (Dispatch, Vec<Arc<Session>>) {
+        let (dispatch, _) = doubtful();
+        let known = view(&["n1", "n2"]);
+        let mut members = known.members.clone();
+        members[0].draining = true;
+        let leaving = View::new(known.me.clone(), Seed(7), members, None);
+        dispatch.start_draining();
+        dispatch.publish(Arc::new(leaving));
+        let users = (0..100).map(|n| UserId::new(&format!("u{n}")).unwrap());
+        let sessions = users.map(|user| session(&dispatch, &user)).collect();
+        (dispatch, sessions)
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn whose_owner_cannot_be_reached_is_closed_at_a_moment_of_its_own_or_told_by_then() {
+        let (dispatch, sessions) = draining();
+        let topology = dispatch.topology();
+        let n2 = topology.link(&NodeId::new("n2").unwrap()).unwrap();
+        n2.set_reachable(false);
+        let closed = || {
+            let closed = sessions.iter().filter(|it| it.outbox().is_closing());
+            closed.count()
+        };
+        let told = || sessions.iter().filter(|it| dispatch.is_leaving(it)).count();
+        // They are sent away within a second.
+        let drain = dispatch.drain(Instant::now() + Duration::from_secs(20));
+        let back = async {
+            until(|| closed() >= 10).await;
+            n2.set_reachable(true);
+            let before = closed();
+            until(|| closed() + told() == sessions.len()).await;
+            (before, closed())
+        };
+        tokio::select! {
+            biased;
+            (before, after) = back => {
+                assert!(before < 50, "{before} were closed at once");
+                assert_eq!(after, before, "closed although they could be told");
+            }
+            () = drain => panic!("{} are closed, {} told", closed(), told()),
+        }
+        let mut codes = sessions.iter().filter_map(|it| it.outbox().close_code());
+        assert!(codes.all(|code| code == CloseCode::Restart.number()));
+    }
+
+    #[tokio::test]
+    async fn who_can_go_nowhere_is_closed_at_once() {
+        let (dispatch, sessions) = draining();
+        let mut members = dispatch.topology().view.members.clone();
+        members[1].draining = true;
+        let me = dispatch.me().clone();
+        dispatch.publish(Arc::new(View::new(me, Seed(7), members, None)));
+        let drain = dispatch.drain(Instant::now() + Duration::from_secs(20));
+        tokio::select! {
+            biased;
+            () = drain => panic!("the sessions are still there"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(sessions.iter().all(|it| it.outbox().is_closing()));
     }
 }

@@ -11,6 +11,7 @@ use crate::ring::Ring;
 use crate::script::{Script, room, say, user};
 use crate::support::client::Event;
 use crate::support::frames::TEXT;
+use crate::support::herd::{assert_no_herd, closes};
 use crate::support::{Client, PATIENCE};
 
 #[test]
@@ -235,6 +236,21 @@ fn a_drain_sends_the_clients_away_and_closes_their_sessions() {
         assert!(matches!(code, Some(1012 | 4307)), "{code:?}");
     });
     calls.expect(&["close alice"]);
+}
+
+#[test]
+fn a_drain_closes_raw_sessions_one_after_the_other() {
+    let ring = Ring::raw_at(25, 2, || Raw);
+    let connect = |n| Client::connect(&format!("{}/ws?user=u{n}", ring.url(0)));
+    // A node takes its own.
+    let mine = (0..).filter_map(|n| connect(n).ok());
+    let clients = mine.take(100).collect();
+    std::thread::scope(|scope| {
+        let closes = scope.spawn(|| closes(clients, Duration::from_secs(40)));
+        ring.drain();
+        let closes = closes.join().unwrap();
+        assert_no_herd(&closes, Duration::from_secs(4));
+    });
 }
 
 #[test]

@@ -37,6 +37,15 @@ impl Ring {
         Self::of(1, start)
     }
 
+    /// So many such nodes, whose drains send so many clients a second away.
+    pub fn raw_at<H: RawHandler>(rate: u32, count: usize, handler: impl Fn() -> H) -> Self {
+        let start = async |mut config: Config| {
+            config.rebalance_rate = rate;
+            Node::start_raw(config, handler()).await.unwrap()
+        };
+        Self::of(count, start)
+    }
+
     /// Nodes without a handler.
     pub fn plain(count: usize) -> Self {
         Self::of(count, async |config| Node::start(config).await.unwrap())

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::kept_at;
+use crate::support::herd::{assert_no_herd, closes};
 use crate::support::{Client, Cluster, Handshake, PATIENCE, Signal, promised, wait_until};
 
 #[test]
@@ -131,4 +132,28 @@ fn a_drain_ends_early_when_all_clients_have_left() {
     let status = cluster.nodes[0].wait_exit(promised(Duration::from_secs(5)));
     assert_eq!(status.code(), Some(0));
     next.assert_quiet_and_alive();
+}
+
+#[test]
+fn a_drain_closes_those_that_it_cannot_send_anywhere_one_after_the_other() {
+    let mut cluster = Cluster::of(2, &["--rebalance-rate", "25"]);
+    let users = (0..100).map(|n| format!("user{n}"));
+    let clients = users.map(|user| kept_at(&cluster, 0, &user)).collect();
+    cluster.nodes[0].signal(Signal::Terminate);
+    let closes = closes(clients, 2 * PATIENCE);
+    assert_no_herd(&closes, Duration::from_secs(4));
+    // None of them was told to move, so nobody has to be waited for.
+    let status = cluster.nodes[0].wait_exit(promised(Duration::from_secs(3)));
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_drain_of_a_few_that_it_cannot_send_anywhere_is_over_at_once() {
+    let mut cluster = Cluster::of(2, &[]);
+    let mut guest = kept_at(&cluster, 0, &cluster.user_of(1, "u"));
+    cluster.nodes[0].signal(Signal::Terminate);
+    let (_, code) = guest.read_to_close(promised(Duration::from_secs(2)));
+    assert_eq!(code, Some(1012));
+    let status = cluster.nodes[0].wait_exit(promised(Duration::from_secs(3)));
+    assert_eq!(status.code(), Some(0));
 }

@@ -12,6 +12,7 @@
 pub mod client;
 pub mod cluster;
 pub mod frames;
+pub mod herd;
 pub mod http;
 pub mod kept;
 pub mod namespaces;
