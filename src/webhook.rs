@@ -7,12 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::HeaderValue;
-use hyper::{Method, Request, Uri, header};
+use hyper::http::response::Parts;
+use hyper::{Method, Request, Response, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,7 +24,8 @@ use crate::core::webhook::{HEADER, LANES, LaneConfig, Verdict, header as signatu
 use crate::dispatch::{Dispatch, Webhooks};
 use crate::id::Generation;
 
-/// What is read of an answer, whose status is all that counts; a longer one costs its connection.
+/// What is read of an answer, whose status is all that counts; one that is longer, or does not end in the
+/// time of its request, costs its connection.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// What an event takes in its lane beside a message, at most.
 const EVENT_BYTES_MAX: usize = 1024;
@@ -142,40 +146,42 @@ impl Sender {
     async fn run(mut self) {
         loop {
             let body = Bytes::from(self.webhooks.next_body(self.lane).await);
-            let receiver = Arc::clone(&self.receiver);
-            let asked = tokio::time::timeout(receiver.timeout, self.post(body)).await;
-            let (verdict, why) = match asked {
-                Ok(Ok(status)) => status,
-                Ok(Err(reason)) => self.failed(reason),
-                Err(_) => self.failed(format!("no answer within {:?}", receiver.timeout)),
-            };
-            self.dispatch
-                .webhook_settled(&self.webhooks, self.lane, verdict, &why);
+            let timeout = self.receiver.timeout;
+            let deadline = Instant::now() + timeout;
+            let asked = timeout_at(deadline, self.post(body)).await;
+            match asked.unwrap_or_else(|_| Err(format!("no answer within {timeout:?}"))) {
+                Ok(answer) => {
+                    let (head, body) = answer.into_parts();
+                    self.settle(verdict(&head), &format!("it answered {}", head.status));
+                    self.pass_over(body, deadline).await;
+                }
+                Err(reason) => {
+                    // Nobody knows whether the receiver has it.
+                    self.connection = None;
+                    self.settle(Verdict::Again(Duration::ZERO), &reason);
+                }
+            }
         }
     }
 
-    /// Nobody knows whether the receiver has it.
-    fn failed(&mut self, reason: String) -> (Verdict, String) {
-        self.connection = None;
-        (Verdict::Again(Duration::ZERO), reason)
+    fn settle(&self, verdict: Verdict, why: &str) {
+        self.dispatch
+            .webhook_settled(&self.webhooks, self.lane, verdict, why);
     }
 
-    async fn post(&mut self, body: Bytes) -> Result<(Verdict, String), String> {
+    /// Returns the answer as soon as its head is there.
+    async fn post(&mut self, body: Bytes) -> Result<Response<Incoming>, String> {
         let request = self.receiver.request(body);
-        let response = (self.connection().await?.send_request(request).await)
-            .map_err(|error| format!("the request failed: {error}"))?;
-        let (head, body) = response.into_parts();
-        let retry_after = head.headers.get(header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok());
-        let verdict = Verdict::of(head.status.as_u16(), retry_after);
-        if Limited::new(body, ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .is_err()
-        {
+        (self.connection().await?.send_request(request).await)
+            .map_err(|error| format!("the request failed: {error}"))
+    }
+
+    /// Reads the body of an answer, so that the connection can be kept.
+    async fn pass_over(&mut self, body: Incoming, deadline: Instant) {
+        let read = Limited::new(body, ANSWER_BYTES_MAX).collect();
+        if !matches!(timeout_at(deadline, read).await, Ok(Ok(_))) {
             self.connection = None;
         }
-        Ok((verdict, format!("it answered {}", head.status)))
     }
 
     /// The connection of the last request, if it still is one, or a new one.
@@ -210,6 +216,13 @@ impl Sender {
         });
         Ok((sender, task))
     }
+}
+
+/// What an answer says of its request.
+fn verdict(head: &Parts) -> Verdict {
+    let retry_after = head.headers.get(header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|value| value.to_str().ok());
+    Verdict::of(head.status.as_u16(), retry_after)
 }
 
 #[cfg(test)]

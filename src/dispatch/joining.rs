@@ -46,9 +46,15 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// When it is too late for it.
-    pub fn deadline(&self) -> Instant {
-        self.request.deadline
+    /// If it is too late for it, the session leaves the room, and then hears of that: it may join again at
+    /// once. Says whether it is.
+    pub fn give_up(&self, now: Instant) -> bool {
+        let late = self.request.deadline <= now;
+        if late {
+            self.request.session.leave(&self.request.rooms[self.index]);
+            self.settle(Err(ErrorCode::Unreachable));
+        }
+        late
     }
 
     /// Gives the room its outcome, if there is one, and says whether all rooms have one and the `join` is
@@ -189,3 +195,7 @@ impl Dispatch {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "joining_tests.rs"]
+mod tests;

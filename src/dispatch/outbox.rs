@@ -30,7 +30,7 @@ struct Inner {
     held: bool,
     /// The close frame is the last one: nothing is queued behind it.
     closing: bool,
-    /// The code of that frame, if it has one.
+    /// The code of that frame, if the node has closed the session.
     close_code: Option<u16>,
     /// Whoever writes, while there is nothing to write.
     writer: Option<Waker>,
@@ -76,7 +76,7 @@ impl Outbox {
         if inner.bytes > 0 && inner.bytes + frame.len() > bytes_max {
             inner.frames.clear();
             inner.held = false;
-            inner.close(Some(CloseCode::TooSlow.number()), "reads too slowly");
+            inner.close(CloseCode::TooSlow.number(), "reads too slowly");
             inner.wake();
             return false;
         }
@@ -110,7 +110,7 @@ impl Outbox {
         let mut inner = self.lock();
         let first = !inner.closing;
         inner.forgo();
-        inner.close(Some(code), reason);
+        inner.close(code, reason);
         inner.wake();
         first
     }
@@ -123,7 +123,7 @@ impl Outbox {
             inner.bytes += last.len();
             inner.frames.push_back(last);
         }
-        inner.close(Some(code.number()), reason);
+        inner.close(code.number(), reason);
         inner.wake();
     }
 
@@ -131,7 +131,9 @@ impl Outbox {
     pub fn answer_close(&self, code: Option<u16>) {
         let mut inner = self.lock();
         inner.forgo();
-        inner.close(code, "");
+        if !inner.closing {
+            inner.end(code, "");
+        }
     }
 
     /// Bytes that wait or are being written.
@@ -152,7 +154,8 @@ impl Outbox {
         self.lock().closing
     }
 
-    /// The code of the Close frame that is queued or written, if there is one.
+    /// The code with which the node has closed the session: that of the Close frame that is queued or
+    /// written, unless it answers the client's.
     #[must_use]
     pub fn close_code(&self) -> Option<u16> {
         self.lock().close_code
@@ -216,14 +219,19 @@ impl Inner {
         }
     }
 
-    fn close(&mut self, code: Option<u16>, reason: &str) {
+    /// The node closes the session, if that is not ending already.
+    fn close(&mut self, code: u16, reason: &str) {
         if !self.closing {
-            self.closing = true;
-            self.close_code = code;
-            let frame = frame::encode::close(code, reason);
-            self.bytes += frame.len();
-            self.frames.push_back(frame);
+            self.close_code = Some(code);
+            self.end(Some(code), reason);
         }
+    }
+
+    fn end(&mut self, code: Option<u16>, reason: &str) {
+        self.closing = true;
+        let frame = frame::encode::close(code, reason);
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
     }
 
     fn wake(&mut self) {

@@ -12,7 +12,6 @@ use crate::core::peer::{Answer, Envelope, Outcome, Request};
 use crate::core::protocol::{Encoded, Reply};
 use crate::core::rooms::{Fetch, Fetched, Left, Room, Rooms};
 use crate::core::stream::{Context, History, Message, Position, Resume};
-use crate::error::ErrorCode;
 use crate::id::{NodeId, RoomName, SessionId, Shown, StreamKey, UserId};
 
 /// The subscriber that stands for all members at a node. Ids of sessions are below.
@@ -81,7 +80,8 @@ impl Dispatch {
     ) {
         let key = StreamKey::Room(room.clone());
         self.with_shard(&key, |shard, ctx, topology| {
-            if session.is_gone() {
+            // It may have left again: whoever comes last here goes by what the session says.
+            if !session.is_in(room) {
                 return;
             }
             let member = (session.id(), Arc::clone(session), session.user());
@@ -140,6 +140,10 @@ impl Dispatch {
 
     pub(super) fn remove_member(&self, session: &Session, room: &RoomName, at_will: bool) {
         self.with_shard(&StreamKey::Room(room.clone()), |shard, ctx, topology| {
+            // It may have joined again.
+            if session.is_in(room) {
+                return;
+            }
             self.remove_member_in(shard, ctx, topology, (session, at_will), room);
             self.settle_room(shard, ctx, topology, room);
         });
@@ -343,17 +347,10 @@ impl Dispatch {
     /// Tries again what could not be done, and announces who has left for certain.
     pub(super) fn tick_rooms(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         let now = self.clock.now();
-        let give_up = |ticket: &Ticket| {
-            let late = ticket.deadline() <= now;
-            if late {
-                ticket.settle(Err(ErrorCode::Unreachable));
-            }
-            late
-        };
         for room in shard.rooms.take_restless() {
-            let late = (shard.rooms.get_mut(&room)).map(|known| known.late(give_up));
+            let known = shard.rooms.get_mut(&room);
+            let late = known.map(|known| known.late(|ticket| ticket.give_up(now)));
             for session in late.into_iter().flatten() {
-                session.leave(&room);
                 self.remove_member_in(shard, ctx, topology, (&session, false), &room);
             }
             self.settle_room(shard, ctx, topology, &room);

@@ -309,6 +309,13 @@ impl Session {
         may
     }
 
+    /// Whether it is in a room, or is about to be. One that has ended is in none.
+    pub(super) fn is_in(&self, room: &RoomName) -> bool {
+        let all = super::locked(&self.rooms);
+        // In this order: a name may still come after the end.
+        (all.as_ref()).is_some_and(|rooms| rooms.names.contains(room)) && !self.is_gone()
+    }
+
     /// It leaves a room; says whether it was there.
     pub(super) fn leave(&self, room: &RoomName) -> bool {
         let mut all = super::locked(&self.rooms);

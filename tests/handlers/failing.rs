@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::ring::Ring;
 use crate::script::{Script, room, say, user};
 use crate::support::client::Event;
-use crate::support::frames::TEXT;
+use crate::support::frames::{CLOSE, TEXT};
 use crate::support::herd::{assert_no_herd, closes};
 use crate::support::{Client, PATIENCE};
 
@@ -124,6 +124,21 @@ fn whoever_breaks_the_protocol_is_an_error_and_whoever_leaves_or_is_closed_is_no
 }
 
 #[test]
+fn a_client_that_leaves_with_a_code_of_an_error_has_left_and_no_more() {
+    let (ring, _, calls) = Script::start(1);
+    for code in [
+        1002_u16, 1007, 1009, 1011, 1013, 4408, 4413, 4429, 4500, 1000,
+    ] {
+        let mut alice = ring.client("alice");
+        alice.send_frame(true, CLOSE, &code.to_be_bytes());
+        assert_eq!(alice.read_to_close(PATIENCE).1, Some(code));
+        calls.expect(&["open alice", "close alice"]);
+    }
+    assert_eq!(ring.metric(0, "slow_readers"), 0);
+    assert_eq!(ring.metric(0, "handler_panics"), 0);
+}
+
+#[test]
 fn a_program_closes_only_with_codes_that_are_its_own() {
     let (ring, script, calls) = Script::start(1);
     let mut alice = ring.client("alice");
@@ -152,6 +167,7 @@ fn a_client_that_does_not_read_ends_as_too_slow() {
     let taken = (0..10_000).take_while(|_| session.send(&user("host"), &*body));
     assert!(taken.count() < 10_000);
     calls.expect(&["TooSlow alice", "close alice"]);
+    assert_eq!(ring.metric(0, "slow_readers"), 1);
     assert!(!session.send(&user("host"), "more"));
 }
 

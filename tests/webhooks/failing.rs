@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::receiver::{Receiver, SILENCE};
+use crate::receiver::{ENDLESS, Receiver, SILENCE};
 use crate::support::{Node, PATIENCE, Signal, promised, wait_until};
 use crate::{DELIVERY, cluster_and_dead_receiver, cluster_and_receiver, come_and_go, session_at};
 
@@ -113,6 +113,32 @@ fn what_is_answered_500_or_not_at_all_is_sent_again_before_anything_later() {
     receiver.verify();
     let node = &cluster.nodes[0];
     wait_until(DELIVERY, "all is counted", || counts(node) == [2, 3, 0, 0]);
+}
+
+#[test]
+fn what_is_answered_200_is_taken_even_if_the_answer_does_not_end() {
+    let flags = ["--webhook-timeout", "3s"];
+    let (cluster, receiver) = cluster_and_receiver(1, &flags, |_| ENDLESS);
+    let node = &cluster.nodes[0];
+    let session = come_and_go(node, "alice");
+    let events = receiver.wait_for("alice", 2);
+    assert_eq!(events[0]["type"], "connected");
+    assert_eq!(events[1]["type"], "disconnected");
+    assert_eq!(events[1]["session"], session);
+    wait_until(DELIVERY, "all is counted", || counts(node) == [2, 0, 0, 0]);
+    receiver.verify();
+}
+
+#[test]
+fn what_is_answered_200_is_counted_before_the_answer_ends() {
+    // Longer than it is waited for.
+    let flags = ["--webhook-timeout", "5m"];
+    let (cluster, _receiver) = cluster_and_receiver(1, &flags, |_| ENDLESS);
+    let (alice, _) = session_at(&cluster.nodes[0], "alice");
+    wait_until(DELIVERY, "it is counted", || {
+        counts(&cluster.nodes[0]) == [1, 0, 0, 0]
+    });
+    alice.close();
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::{DELIVERY, SECRET};
 
 /// The status that stands for no answer at all.
 pub const SILENCE: u16 = 0;
+/// A status of success, with a body that does not end.
+pub const ENDLESS: u16 = 299;
 
 /// One request, as it came.
 #[derive(Debug, Clone)]
@@ -179,6 +181,10 @@ fn serve(shared: &Shared, stream: &TcpStream) {
         let answer = format!("HTTP/1.1 {status} Said\r\nContent-Length: 2\r\n\r\nok");
         let answer = match status {
             204 => "HTTP/1.1 204 Said\r\n\r\n".to_owned(),
+            ENDLESS => {
+                let head = format!("HTTP/1.1 {status} Said\r\nTransfer-Encoding: chunked");
+                format!("{head}\r\n\r\n2\r\nok\r\n")
+            }
             _ => answer,
         };
         let mut writer = stream;
