@@ -18,6 +18,8 @@ mod log;
 mod merge;
 mod message;
 mod owner;
+#[cfg(test)]
+mod owner_tests;
 mod position;
 mod replay;
 mod report;

@@ -220,8 +220,10 @@ impl<T> Streams<T> {
         let (copy, owner) = self.owned_mut(key).ok_or(Outcome::Busy)?;
         let id = message.key();
         if let Some(seen) = copy.log.seen(id) {
-            // Of a repeat that is not committed the first one's outcome is not known yet.
-            return Ok(if owner.serving && seen.offset <= owner.visible {
+            // Of a repeat that is not committed the first one's outcome is not known yet, and what was
+            // committed is not on new holders before the configuration is.
+            let opened = owner.committed >= owner.opened;
+            return Ok(if opened && seen.offset <= owner.visible {
                 Taken::Before {
                     copies: copies(&copy.holders),
                 }
