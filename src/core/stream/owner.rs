@@ -77,7 +77,7 @@ impl<T> Streams<T> {
         self.numbers = self.numbers.max(number);
         self.attention.insert(key.clone());
         self.mend(ctx, key);
-        self.commit(key);
+        self.commit(ctx, key);
     }
 
     /// Copies an operation, which is done in the log already, to all who follow: an entry at once,
@@ -212,7 +212,7 @@ impl<T> Streams<T> {
                 .then_some(replica.failing_since)
                 .flatten();
             self.send_queued(key);
-            self.commit(key);
+            self.commit(ctx, key);
             return;
         }
         replica.state = ReplicaState::Lacking;
@@ -239,13 +239,15 @@ impl<T> Streams<T> {
         }
     }
 
-    /// Commits what all holders have.
-    pub(super) fn commit(&mut self, key: &StreamKey) {
+    /// Commits what all holders have. If they are too few it is shown, and its senders do not hear
+    /// that it is accepted: they ask again until it is, or until their time is over.
+    pub(super) fn commit(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
         let committed = owner.acked().unwrap_or(copy.seq);
         owner.committed = owner.committed.max(committed);
+        let enough = copy.holders.len() >= ctx.config.min_copies;
         let copies = copies(&copy.holders);
         let before = owner.visible;
         while let Some((seq, offset)) = owner.appended.front()
@@ -257,17 +259,20 @@ impl<T> Streams<T> {
         let shown = owner.visible > before;
         let serving = committed >= owner.opened && !owner.serving;
         owner.serving |= serving;
-        let mut accepted = Vec::new();
+        let mut answers = Vec::new();
         while owner.waiters.front().is_some_and(|w| w.seq <= committed)
             && let Some(waiter) = owner.waiters.pop_front()
         {
-            accepted.push(Output::Answer {
+            let (outcome, answer) = if enough {
+                let duplicate = waiter.duplicate;
+                (Outcome::Done, Answer::Accepted { copies, duplicate })
+            } else {
+                (Outcome::Unknown, Answer::None)
+            };
+            answers.push(Output::Answer {
                 to: waiter.from,
-                outcome: Outcome::Done,
-                answer: Answer::Accepted {
-                    copies,
-                    duplicate: waiter.duplicate,
-                },
+                outcome,
+                answer,
             });
         }
         if serving {
@@ -275,7 +280,7 @@ impl<T> Streams<T> {
         } else if shown {
             self.outputs.push_back(Output::Committed(key.clone()));
         }
-        self.outputs.extend(accepted);
+        self.outputs.extend(answers);
     }
 
     /// Gives up, for a while, holders that have not followed for too long, so that one half-dead

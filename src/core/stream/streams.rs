@@ -202,7 +202,7 @@ impl<T> Streams<T> {
                 // Mostly the others follow, and the answer comes with theirs.
                 if owner.acked().is_none_or(|acked| acked >= copy.seq) || owner.is_lacked() {
                     self.mend(ctx, key);
-                    self.commit(key);
+                    self.commit(ctx, key);
                 }
             }
         }
@@ -223,7 +223,8 @@ impl<T> Streams<T> {
             // Of a repeat that is not committed the first one's outcome is not known yet, and what was
             // committed is not on new holders before the configuration is.
             let opened = owner.committed >= owner.opened;
-            return Ok(if opened && seen.offset <= owner.visible {
+            let enough = copy.holders.len() >= ctx.config.min_copies;
+            return Ok(if opened && enough && seen.offset <= owner.visible {
                 Taken::Before {
                     copies: copies(&copy.holders),
                 }
@@ -307,7 +308,7 @@ impl<T> Streams<T> {
             }
         }
         self.operate(key, Operation::Ack(position));
-        self.commit(key);
+        self.commit(ctx, key);
     }
 
     /// Where a session of this key's user starts.
