@@ -155,7 +155,10 @@ impl<T> Streams<T> {
                 }
                 match (ctx.room)(&replica.holder.node) {
                     Room::Free => {}
-                    Room::Full => continue,
+                    Room::Full => {
+                        replica.is_not_asked(ctx.now);
+                        continue;
+                    }
                     Room::Unconnected => {
                         replica.failing_since.get_or_insert(ctx.now);
                         continue;
@@ -199,7 +202,6 @@ impl<T> Streams<T> {
         if copy.config.number != number {
             return;
         }
-        let last = copy.seq;
         let Some(replica) = owner.replica(from) else {
             return;
         };
@@ -208,9 +210,9 @@ impl<T> Streams<T> {
             replica.retries = 0;
             replica.state = ReplicaState::Following;
             replica.in_flight = false;
-            replica.failing_since = (replica.acked < last)
-                .then_some(replica.failing_since)
-                .flatten();
+            // Since it was silent it has got the whole stream. That more has come meanwhile, as in a
+            // busy stream it always has, is not its doing.
+            replica.failing_since = None;
             self.send_queued(key);
             self.commit(ctx, key);
             return;
@@ -223,11 +225,13 @@ impl<T> Streams<T> {
                 .saturating_mul(1 << replica.retries)
                 .min(RETRY_MAX);
         replica.retries = (replica.retries + 1).min(RETRIES_COUNTED);
-        // Who answers is not slow, whatever the answer.
-        if matches!(outcome, Outcome::Unknown | Outcome::Unreachable) {
-            replica.failing_since.get_or_insert(ctx.now);
-        } else {
-            replica.failing_since = None;
+        match outcome {
+            Outcome::Unknown | Outcome::Unreachable => {
+                replica.failing_since.get_or_insert(ctx.now);
+            }
+            Outcome::Busy => replica.is_not_asked(ctx.now),
+            // Who answers is not slow, whatever the answer.
+            _ => replica.failing_since = None,
         }
         let holder = replica.holder.clone();
         self.attention.insert(key.clone());

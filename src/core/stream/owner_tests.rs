@@ -1,6 +1,8 @@
 //! What senders hear of an owner whose holders come, go and are silent.
 
-use super::fixtures::{LIMITS, Moment, Told, accepted, epoch, holder, message, settle};
+use std::time::Duration;
+
+use super::fixtures::{LIMITS, Moment, Told, accepted, epoch, holder, message, node, settle};
 use super::*;
 use crate::core::peer::{Answer, Install, Outcome};
 use crate::id::StreamKey;
@@ -103,4 +105,70 @@ fn one_that_takes_over_alone_accepts_nothing_if_it_is_too_few() {
     append(&mut streams, &alone, &key, "m1", 'a');
     let told = Told::by(&mut streams);
     assert_eq!(told.answers, [('a', Outcome::Unknown, Answer::None)]);
+}
+
+/// Ticks from one time to another, while nobody answers.
+fn ticks(streams: &mut Streams<char>, moment: &mut Moment, ms: std::ops::Range<u64>) -> Told {
+    let mut all = Told::default();
+    for ms in ms.step_by(50) {
+        moment.now = Duration::from_millis(ms);
+        moment.with(|ctx| streams.tick(ctx, |_| true));
+        let told = Told::by(streams);
+        all.asked.extend(told.asked);
+        all.slow.extend(told.slow);
+    }
+    all
+}
+
+#[test]
+fn a_full_queue_to_a_holder_is_not_its_silence() {
+    let mut both = Moment::of(&["n1", "n2"], 1);
+    let (mut streams, key) = kept(&both);
+    ticks(&mut streams, &mut both, 950..1000);
+    // One time it was silent, as when its connection breaks …
+    append(&mut streams, &both, &key, "m2", 'a');
+    let asked = Told::by(&mut streams).asked;
+    settle(&mut streams, &both, asked, Outcome::Unknown);
+    // … and then there is so much for it that it is not asked, or is refused by the queue.
+    both.room = Room::Full;
+    let told = ticks(&mut streams, &mut both, 1000..5000);
+    assert_eq!((told.slow, told.asked.len()), (Vec::new(), 0));
+    both.room = Room::Free;
+    let told = ticks(&mut streams, &mut both, 5000..5050);
+    assert_eq!(told.asked.len(), 1);
+    settle(&mut streams, &both, told.asked, Outcome::Busy);
+    both.room = Room::Full;
+    let told = ticks(&mut streams, &mut both, 5050..7000);
+    assert_eq!((told.slow, told.asked.len()), (Vec::new(), 0));
+    // From now on it is silent.
+    both.room = Room::Free;
+    let told = ticks(&mut streams, &mut both, 7000..8400);
+    assert_eq!((told.slow, told.asked.len()), (Vec::new(), 1));
+    let told = ticks(&mut streams, &mut both, 8400..8600);
+    assert_eq!(told.slow, [node("n2")]);
+}
+
+#[test]
+fn a_holder_of_a_busy_stream_that_was_silent_once_is_not_given_up_at_the_next_time() {
+    let mut both = Moment::of(&["n1", "n2"], 1);
+    let (mut streams, key) = kept(&both);
+    ticks(&mut streams, &mut both, 950..1000);
+    append(&mut streams, &both, &key, "m2", 'a');
+    let asked = Told::by(&mut streams).asked;
+    settle(&mut streams, &both, asked, Outcome::Unknown);
+    // More comes before each answer of it.
+    let mut asked = ticks(&mut streams, &mut both, 1000..1200).asked;
+    for id in ["m3", "m4", "m5"] {
+        append(&mut streams, &both, &key, id, 'a');
+        settle(&mut streams, &both, asked, Outcome::Done);
+        asked = Told::by(&mut streams).asked;
+        assert_eq!(asked.len(), 1);
+    }
+    let told = ticks(&mut streams, &mut both, 1200..3000);
+    assert_eq!((told.slow, told.asked.len()), (Vec::new(), 0));
+    settle(&mut streams, &both, asked, Outcome::Unknown);
+    let told = ticks(&mut streams, &mut both, 3000..4400);
+    assert_eq!((told.slow, told.asked.len()), (Vec::new(), 1));
+    let told = ticks(&mut streams, &mut both, 4400..4600);
+    assert_eq!(told.slow, [node("n2")]);
 }
