@@ -27,6 +27,8 @@ mod resume;
 mod snapshot;
 mod streams;
 mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 mod upkeep;
 
 pub use self::configuration::{ConfigId, Holder};

@@ -55,6 +55,9 @@ pub struct Streams<T> {
     pub(super) outputs: VecDeque<Output<T>>,
     /// Copies that are on their way here.
     pub(super) pulls: usize,
+    /// Streams that are taken over and wait for their turn to be fetched: made anew by each
+    /// [`Streams::advance`], and not more than need attention.
+    pub(super) to_pull: VecDeque<StreamKey>,
     /// The highest number of a configuration that was opened here: none is used again, not even
     /// for a stream that was dropped in between.
     pub(super) numbers: u64,
@@ -81,6 +84,7 @@ impl<T> Streams<T> {
             present: (0, 0),
             outputs: VecDeque::new(),
             pulls: 0,
+            to_pull: VecDeque::new(),
             numbers: 0,
             epochs: 0,
             bytes: 0,
