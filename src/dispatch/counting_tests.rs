@@ -9,6 +9,7 @@ use super::*;
 use crate::core::peer::{Answer, Reply as Said};
 use crate::core::view::Member;
 use crate::core::view::MemberState::{Alive, Down, Suspect};
+use crate::id::SessionId;
 
 /// A user whom the other node owns.
 fn user_elsewhere(dispatch: &Dispatch) -> UserId {
@@ -97,6 +98,66 @@ fn a_message_to_everyone_fills_no_queue_of_a_node_without_a_connection() {
     link(&dispatch).lock().connected();
     dispatch.broadcast(&from, &send("m2"));
     assert_eq!(sent_on(&dispatch), (1, 5, 0));
+}
+
+#[test]
+fn a_holder_is_not_passed_over_because_a_queue_of_ours_is_full() {
+    let (dispatch, clock) = doubtful_with(4096);
+    let link = link(&dispatch);
+    link.lock().connected();
+    // The other one does not say that it agrees, and is not waited for.
+    later(&dispatch, &clock, Duration::from_secs(60));
+    later(&dispatch, &clock, Duration::from_millis(100));
+    link.take_batch(100, 1 << 20);
+    let sender = session(&dispatch, &user_of(&dispatch));
+    sender.outbox().open(None);
+    let to = StreamKey::from(&user_of(&dispatch));
+    let send = |id| {
+        let send = message(id, Recipient::Stream(to.clone()), Qos::AtLeastOnce);
+        dispatch.send(&sender, &send);
+    };
+    // Answers all copies that it is sent; says how many.
+    let follow = || {
+        let mut copies = 0;
+        loop {
+            let batch = link.take_batch(100, 1 << 20);
+            if batch.is_empty() {
+                return copies;
+            }
+            let is_copy = |request: &Request| {
+                matches!(request, Request::Install(_) | Request::Replicate { .. })
+            };
+            for (seq, _) in batch.into_iter().filter(|(_, request)| is_copy(request)) {
+                copies += 1;
+                let said = Said {
+                    seq,
+                    outcome: Outcome::Done,
+                    answer: Answer::None,
+                };
+                dispatch.link_reply(&link, said);
+            }
+        }
+    };
+    send("m1");
+    assert_eq!(follow(), 2);
+    let far = clock.now() + Duration::from_secs(60);
+    let notice = || Request::Unregister {
+        key: to.clone(),
+        session: SessionId(1),
+    };
+    while link.push(notice(), None, far).is_ok() {}
+    send("m2");
+    for _ in 0..30 {
+        later(&dispatch, &clock, Duration::from_millis(100));
+    }
+    link.take_batch(1000, 1 << 20);
+    // It is asked, and has as long to answer as any other.
+    for _ in 0..17 {
+        later(&dispatch, &clock, Duration::from_millis(100));
+    }
+    assert_eq!(dispatch.counters().holders_passed_over.get(), 0);
+    assert_eq!(follow(), 1);
+    assert_eq!(dispatch.counters().accepted.get(), 2);
 }
 
 #[test]

@@ -143,7 +143,8 @@ impl Dispatch {
         if let Err(full) = link.push(request, Some(origin), now + timeout)
             && let Some(Origin::Stream { about, .. }) = full.0.1
         {
-            Self::stream_answered(shard, ctx, to, about, Outcome::Unreachable, Answer::None);
+            // It was not asked: nothing is known of it.
+            Self::stream_answered(shard, ctx, to, about, Outcome::Busy, Answer::None);
         }
     }
 

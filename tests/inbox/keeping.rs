@@ -103,6 +103,28 @@ fn a_receipt_counts_the_copies_and_min_copies_refuses_too_few() {
 }
 
 #[test]
+fn a_message_that_is_on_its_way_when_too_few_are_left_is_not_accepted() {
+    let flags = ["--min-copies", "2", "--request-timeout", "6s"];
+    let mut cluster = Cluster::of(2, &flags);
+    let bob = cluster.user_of(0, "bob");
+    let (mut alice, _) = session_at(&cluster, 0, "alice", "");
+    assert_eq!(alice.keep_accepted(&bob, "m1", "1"), 2);
+    // It is there, and says nothing.
+    cluster.nodes[1].signal(Signal::Stop);
+    alice.send_kept(&bob, "m2", "1");
+    cluster.wait_down("n2", PATIENCE);
+    let (mut bobs, _) = session_at(&cluster, 0, &bob, "");
+    bobs.expect_messages(&["m1", "m2"]);
+    let receipt = alice.reply_to("m2", PATIENCE);
+    assert_eq!(outcome(&receipt), "unknown", "{receipt}");
+    cluster.nodes[1].signal(Signal::Continue);
+    cluster.wait_settled(3 * PATIENCE);
+    let again = alice.keep(&bob, "m2", "1");
+    assert_eq!(again["copies"], 2, "{again}");
+    bobs.assert_quiet_and_alive();
+}
+
+#[test]
 fn the_last_node_keeps_one_copy_and_shares_it_again() {
     let mut cluster = Cluster::of(2, &[]);
     let bob = cluster.user_of(1, "bob");

@@ -17,7 +17,7 @@ use crate::id::{NodeId, StreamKey, UserId};
 pub struct StreamConfig {
     /// Nodes that hold a stream, its owner included.
     pub replicas: usize,
-    /// Fewer holders than this refuse to append.
+    /// Fewer holders than this refuse to append, and of what they have nobody hears that it is accepted.
     pub min_copies: usize,
     /// Bounds of an inbox.
     pub inboxes: LogLimits,

@@ -89,7 +89,7 @@ pub(super) struct Replica {
     pub in_flight: bool,
     /// The operations behind what is on its way, up to the last one in the log.
     pub queue: VecDeque<Operation>,
-    /// Since when it has not been in step.
+    /// Since when it has been silent, if it is: what it was asked last has no answer, or cannot be asked.
     pub failing_since: Option<Duration>,
     /// What it lacks is not sent again before.
     pub retry_at: Duration,
@@ -237,6 +237,11 @@ impl Replica {
         };
         let count = self.queue.iter().take_while(fits).count();
         self.queue.drain(..count).collect()
+    }
+
+    /// The queue to it is full, which says nothing about it: its silence counts from when it is asked.
+    pub(super) fn is_not_asked(&mut self, now: Duration) {
+        self.failing_since = self.failing_since.map(|_| now);
     }
 
     pub(super) fn new(holder: Holder) -> Self {

@@ -1,35 +1,30 @@
 //! What a peer may name as a number, at its end: nothing begins anew, and nothing breaks.
 
-use std::time::Duration;
-
-use super::fixtures::{LIMITS, epoch, holder, message, node, view, with};
+use super::fixtures::{LIMITS, Moment, epoch, holder, message};
 use super::*;
 use crate::core::peer::{Answer, Install, Operation, Outcome};
-use crate::id::{StreamKey, UserId};
-
-const NOW: Duration = Duration::from_secs(1);
+use crate::id::StreamKey;
 
 /// In the epoch that `n1` would open next by itself.
 fn install(key: &StreamKey, seq: u64) -> Install {
+    let now = Moment::of(&[], 0).now;
     let mut log = Log::new(epoch(1));
-    log.append(NOW, message("m1", 1), &LIMITS).unwrap();
+    log.append(now, message("m1", 1), &LIMITS).unwrap();
     Install {
         key: key.clone(),
         number: u64::MAX,
         holders: vec![holder("n2"), holder("n1")],
         seq,
-        snapshot: log.snapshot(NOW),
+        snapshot: log.snapshot(now),
     }
 }
 
 #[test]
 fn behind_the_last_number_nothing_begins_anew() {
-    let both = view(&["n1", "n2"]);
-    let mut keys = (0..).map(|n| StreamKey::Inbox(UserId::new(&format!("u{n}")).unwrap()));
-    let key = keys.find(|key| both.owner(key.as_str()).unwrap().id == node("n2"));
-    let key = key.unwrap();
+    let both = Moment::of(&["n1", "n2"], 1);
+    let key = both.inboxes_of(&["n2", "n1"]).next().unwrap();
     let mut streams: Streams<()> = Streams::new(holder("n1"));
-    with(NOW, (&both, 1), |ctx| {
+    both.with(|ctx| {
         let installed = streams.install(ctx, &holder("n2"), install(&key, u64::MAX - 1));
         assert_eq!(installed, (Outcome::Done, Answer::None));
         let entry = |offset| {
@@ -49,7 +44,7 @@ fn behind_the_last_number_nothing_begins_anew() {
     });
     // The owner goes, and the copy is served here, under the last number still, and in an epoch that
     // nobody has used.
-    with(NOW, (&view(&["n1"]), 2), |ctx| {
+    Moment::of(&["n1"], 2).with(|ctx| {
         streams.on_view(ctx);
         streams.advance(ctx);
         streams.append(ctx, &key, message("m4", 1), None, ());
@@ -60,7 +55,7 @@ fn behind_the_last_number_nothing_begins_anew() {
         _ => None,
     });
     assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Done]);
-    let pulled = streams.pull(NOW, &key).unwrap();
+    let pulled = streams.pull(both.now, &key).unwrap();
     assert_eq!(pulled.config.number, u64::MAX);
     assert_eq!(pulled.snapshot.epoch, epoch(2));
 }

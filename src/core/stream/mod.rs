@@ -18,6 +18,8 @@ mod log;
 mod merge;
 mod message;
 mod owner;
+#[cfg(test)]
+mod owner_tests;
 mod position;
 mod replay;
 mod report;
@@ -25,6 +27,8 @@ mod resume;
 mod snapshot;
 mod streams;
 mod takeover;
+#[cfg(test)]
+mod takeover_tests;
 #[cfg(test)]
 mod under_replicated_tests;
 mod upkeep;

@@ -78,7 +78,7 @@ impl<T> Streams<T> {
         self.numbers = self.numbers.max(number);
         self.attention.insert(key.clone());
         self.mend(ctx, key);
-        self.commit(key);
+        self.commit(ctx, key);
     }
 
     /// Copies an operation, which is done in the log already, to all who follow: an entry at once,
@@ -156,7 +156,10 @@ impl<T> Streams<T> {
                 }
                 match (ctx.room)(&replica.holder.node) {
                     Room::Free => {}
-                    Room::Full => continue,
+                    Room::Full => {
+                        replica.is_not_asked(ctx.now);
+                        continue;
+                    }
                     Room::Unconnected => {
                         replica.failing_since.get_or_insert(ctx.now);
                         continue;
@@ -200,7 +203,6 @@ impl<T> Streams<T> {
         if copy.config.number != number {
             return;
         }
-        let last = copy.seq;
         let Some(replica) = owner.replica(from) else {
             return;
         };
@@ -209,11 +211,11 @@ impl<T> Streams<T> {
             replica.retries = 0;
             replica.state = ReplicaState::Following;
             replica.in_flight = false;
-            replica.failing_since = (replica.acked < last)
-                .then_some(replica.failing_since)
-                .flatten();
+            // Since it was silent it has got the whole stream. That more has come meanwhile, as in a
+            // busy stream it always has, is not its doing.
+            replica.failing_since = None;
             self.send_queued(key);
-            self.commit(key);
+            self.commit(ctx, key);
             return;
         }
         replica.state = ReplicaState::Lacking;
@@ -224,11 +226,13 @@ impl<T> Streams<T> {
                 .saturating_mul(1 << replica.retries)
                 .min(RETRY_MAX);
         replica.retries = (replica.retries + 1).min(RETRIES_COUNTED);
-        // Who answers is not slow, whatever the answer.
-        if matches!(outcome, Outcome::Unknown | Outcome::Unreachable) {
-            replica.failing_since.get_or_insert(ctx.now);
-        } else {
-            replica.failing_since = None;
+        match outcome {
+            Outcome::Unknown | Outcome::Unreachable => {
+                replica.failing_since.get_or_insert(ctx.now);
+            }
+            Outcome::Busy => replica.is_not_asked(ctx.now),
+            // Who answers is not slow, whatever the answer.
+            _ => replica.failing_since = None,
         }
         let holder = replica.holder.clone();
         self.attention.insert(key.clone());
@@ -240,13 +244,15 @@ impl<T> Streams<T> {
         }
     }
 
-    /// Commits what all holders have.
-    pub(super) fn commit(&mut self, key: &StreamKey) {
+    /// Commits what all holders have. If they are too few it is shown, and its senders do not hear
+    /// that it is accepted: they ask again until it is, or until their time is over.
+    pub(super) fn commit(&mut self, ctx: &Context<'_>, key: &StreamKey) {
         let Some((copy, owner)) = self.owned_mut(key) else {
             return;
         };
         let committed = owner.acked().unwrap_or(copy.seq);
         owner.committed = owner.committed.max(committed);
+        let enough = copy.holders.len() >= ctx.config.min_copies;
         let copies = copies(&copy.holders);
         let before = owner.visible;
         while let Some((seq, offset)) = owner.appended.front()
@@ -258,17 +264,20 @@ impl<T> Streams<T> {
         let shown = owner.visible > before;
         let serving = committed >= owner.opened && !owner.serving;
         owner.serving |= serving;
-        let mut accepted = Vec::new();
+        let mut answers = Vec::new();
         while owner.waiters.front().is_some_and(|w| w.seq <= committed)
             && let Some(waiter) = owner.waiters.pop_front()
         {
-            accepted.push(Output::Answer {
+            let (outcome, answer) = if enough {
+                let duplicate = waiter.duplicate;
+                (Outcome::Done, Answer::Accepted { copies, duplicate })
+            } else {
+                (Outcome::Unknown, Answer::None)
+            };
+            answers.push(Output::Answer {
                 to: waiter.from,
-                outcome: Outcome::Done,
-                answer: Answer::Accepted {
-                    copies,
-                    duplicate: waiter.duplicate,
-                },
+                outcome,
+                answer,
             });
         }
         if serving {
@@ -276,7 +285,7 @@ impl<T> Streams<T> {
         } else if shown {
             self.outputs.push_back(Output::Committed(key.clone()));
         }
-        self.outputs.extend(accepted);
+        self.outputs.extend(answers);
     }
 
     /// Gives up, for a while, holders that have not followed for too long, so that one half-dead

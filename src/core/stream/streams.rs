@@ -55,6 +55,9 @@ pub struct Streams<T> {
     pub(super) outputs: VecDeque<Output<T>>,
     /// Copies that are on their way here.
     pub(super) pulls: usize,
+    /// Streams that are taken over and wait for their turn to be fetched: made anew by each
+    /// [`Streams::advance`], and not more than need attention.
+    pub(super) to_pull: VecDeque<StreamKey>,
     /// The highest number of a configuration that was opened here: none is used again, not even
     /// for a stream that was dropped in between.
     pub(super) numbers: u64,
@@ -81,6 +84,7 @@ impl<T> Streams<T> {
             present: (0, 0),
             outputs: VecDeque::new(),
             pulls: 0,
+            to_pull: VecDeque::new(),
             numbers: 0,
             epochs: 0,
             bytes: 0,
@@ -204,7 +208,7 @@ impl<T> Streams<T> {
                 // Mostly the others follow, and the answer comes with theirs.
                 if owner.acked().is_none_or(|acked| acked >= copy.seq) || owner.is_lacked() {
                     self.mend(ctx, key);
-                    self.commit(key);
+                    self.commit(ctx, key);
                 }
             }
         }
@@ -223,8 +227,11 @@ impl<T> Streams<T> {
         let (copy, owner) = self.owned_mut(key).ok_or(Outcome::Busy)?;
         let id = message.key();
         if let Some(seen) = copy.log.seen(id) {
-            // Of a repeat that is not committed the first one's outcome is not known yet.
-            return Ok(if owner.serving && seen.offset <= owner.visible {
+            // Of a repeat that is not committed the first one's outcome is not known yet, and what was
+            // committed is not on new holders before the configuration is.
+            let opened = owner.committed >= owner.opened;
+            let enough = copy.holders.len() >= ctx.config.min_copies;
+            return Ok(if opened && enough && seen.offset <= owner.visible {
                 Taken::Before {
                     copies: copies(&copy.holders),
                 }
@@ -311,7 +318,7 @@ impl<T> Streams<T> {
             }
         }
         self.operate(key, Operation::Ack(position));
-        self.commit(key);
+        self.commit(ctx, key);
     }
 
     /// Where a session of this key's user starts.

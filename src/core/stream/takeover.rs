@@ -119,7 +119,6 @@ impl<T> Streams<T> {
         pulled: Option<Option<Pulled>>,
     ) {
         self.pulls -= 1;
-        self.refresh(ctx, key);
         let answer = match pulled {
             None => Arrived::Nothing,
             Some(pulled) => match pulled.and_then(|pulled| copy_of(ctx, pulled)) {
@@ -127,6 +126,12 @@ impl<T> Streams<T> {
                 Some(copy) => Arrived::Copy(Box::new(copy)),
             },
         };
+        self.arrived(ctx, key, from, answer);
+        self.pull_next(ctx);
+    }
+
+    fn arrived(&mut self, ctx: &Context<'_>, key: &StreamKey, from: &Holder, answer: Arrived) {
+        self.refresh(ctx, key);
         let Some(stream) = self.by_key.get_mut(key) else {
             return;
         };
@@ -145,6 +150,17 @@ impl<T> Streams<T> {
                     }
                 }
             }
+        }
+    }
+
+    /// Fetches what waits for its turn: whoever has to take over a great many streams would else need as
+    /// many ticks as there are turns.
+    fn pull_next(&mut self, ctx: &Context<'_>) {
+        while self.pulls < PULLS_MAX
+            && let Some(key) = self.to_pull.pop_front()
+        {
+            self.refresh(ctx, &key);
+            self.take_over(ctx, &key);
         }
     }
 
@@ -169,6 +185,7 @@ impl<T> Streams<T> {
             return;
         }
         let mut wanted = Vec::new();
+        let mut waits = false;
         let Some(Stream {
             copy,
             role: Role::Taking(taking),
@@ -185,7 +202,9 @@ impl<T> Streams<T> {
                 .any(|copy| copy.config == offered.config && copy.seq >= offered.seq);
             if here {
                 offered.state = OfferState::Here;
-            } else if ctx.has_room(&offered.from.node) && self.pulls + wanted.len() < PULLS_MAX {
+            } else if self.pulls + wanted.len() >= PULLS_MAX {
+                waits = true;
+            } else if ctx.has_room(&offered.from.node) {
                 offered.state = OfferState::Pulling;
                 wanted.push(offered.from.clone());
             }
@@ -198,6 +217,9 @@ impl<T> Streams<T> {
         }
         for from in wanted {
             self.ask_for_copy(key, &from);
+        }
+        if waits {
+            self.to_pull.push_back(key.clone());
         }
     }
 

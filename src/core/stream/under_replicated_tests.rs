@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::fixtures::{LIMITS, epoch, holder, message, node, view, with};
+use super::fixtures::{LIMITS, Moment, epoch, holder, message, node};
 use super::*;
 use crate::core::peer::{Answer, Install, Outcome, Request};
-use crate::core::view::View;
 use crate::id::{NodeId, StreamKey, UserId};
 
 const START: Duration = Duration::from_secs(1);
@@ -14,8 +13,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// A node with one stream, which the test's own hand answers for the others.
 struct Node {
     streams: Streams<()>,
-    view: (View, u64),
-    now: Duration,
+    moment: Moment,
     key: StreamKey,
     /// Copies that were sent and are not answered: to whom, and about what.
     sent: Vec<(NodeId, u64, u64)>,
@@ -26,16 +24,15 @@ struct Node {
 impl Node {
     /// `n1` with `n2`, and a key that is `owner`'s there, and `n1`'s where there is `n3` instead.
     fn new(owner: &str) -> Self {
-        let (both, later) = (view(&["n1", "n2"]), view(&["n1", "n3"]));
-        let is_owned = |view: &View, key: &StreamKey, by: &str| {
-            view.owner(key.as_str()).unwrap().id == node(by)
+        let (both, later) = (Moment::of(&["n1", "n2"], 1), Moment::of(&["n1", "n3"], 2));
+        let is_owned = |moment: &Moment, key: &StreamKey, by: &str| {
+            moment.view.owner(key.as_str()).unwrap().id == node(by)
         };
         let mut keys = (0..).map(|n| StreamKey::Inbox(UserId::new(&format!("u{n}")).unwrap()));
         let key = keys.find(|key| is_owned(&both, key, owner) && is_owned(&later, key, "n1"));
         let mut node = Self {
             streams: Streams::new(holder("n1")),
-            view: (both, 1),
-            now: START,
+            moment: both,
             key: key.unwrap(),
             sent: Vec::new(),
             told: Vec::new(),
@@ -47,9 +44,7 @@ impl Node {
 
     fn act<R>(&mut self, act: impl FnOnce(&mut Streams<()>, &Context<'_>, &StreamKey) -> R) -> R {
         let (streams, key) = (&mut self.streams, &self.key);
-        let result = with(self.now, (&self.view.0, self.view.1), |ctx| {
-            act(streams, ctx, key)
-        });
+        let result = self.moment.with(|ctx| act(streams, ctx, key));
         while let Some(output) = self.streams.poll_output() {
             match output {
                 Output::Ask {
@@ -86,25 +81,28 @@ impl Node {
     }
 
     fn wait(&mut self, time: Duration) {
-        let end = self.now + time;
+        let end = self.moment.now + time;
         loop {
             self.act(|streams, ctx, _| streams.tick(ctx, |_| false));
-            if self.now == end {
+            if self.moment.now == end {
                 return;
             }
-            self.now = end.min(self.now + TICK);
+            self.moment.now = end.min(self.moment.now + TICK);
         }
     }
 
     /// In place of `n2` there is another node.
     fn change_view(&mut self) {
-        self.view = (view(&["n1", "n3"]), 2);
+        self.moment = Moment {
+            now: self.moment.now,
+            ..Moment::of(&["n1", "n3"], 2)
+        };
         self.sent.clear();
         self.act(|streams, ctx, _| streams.on_view(ctx));
     }
 
     fn counted(&self) -> usize {
-        self.streams.under_replicated(self.now)
+        self.streams.under_replicated(self.moment.now)
     }
 }
 

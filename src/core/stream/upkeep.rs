@@ -1,6 +1,7 @@
 //! Keeping streams as they should be: in line with the view, with all their copies, and without what
 //! is too old.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::configuration::Holder;
@@ -102,6 +103,7 @@ impl<T> Streams<T> {
     /// Takes over what may be taken over now, mends what lacks a copy, offers what is left over.
     pub fn advance(&mut self, ctx: &Context<'_>) {
         let keys: Vec<StreamKey> = self.attention.iter().cloned().collect();
+        self.to_pull = VecDeque::new();
         for key in &keys {
             self.refresh(ctx, key);
             let done = match self.by_key.get(key).map(|stream| &stream.role) {
