@@ -18,6 +18,7 @@ mod rooms;
 mod run;
 mod scenario;
 mod server;
+mod serving;
 mod trace;
 mod verdict;
 mod world;

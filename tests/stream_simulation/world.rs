@@ -17,6 +17,7 @@ use super::network::Stream;
 use super::node::{Machine, Process};
 use super::promises::Promises;
 use super::scenario::{Fault, MS, SECOND, Scenario};
+use super::serving::Looks;
 use super::trace::Trace;
 
 /// One start of one machine's node.
@@ -117,6 +118,7 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub ledger: Ledger,
     pub promises: Promises,
+    pub looks: Looks,
     /// Nodes that may still be killed before copies have to be made.
     pub budget: usize,
     /// A node was killed, and not all its copies have been made again.
@@ -148,6 +150,7 @@ impl World {
             connections: Vec::new(),
             ledger: Ledger::default(),
             promises: Promises::default(),
+            looks: Looks::default(),
             budget: 0,
             wounded: false,
             calm: false,
