@@ -80,7 +80,12 @@ pub struct Connection {
     pub session: Option<Arc<Session>>,
     says: VecDeque<Say>,
     said_at: u64,
-    pub hears: VecDeque<Vec<Bytes>>,
+    /// What is on its way to it; each with the time after which it was said.
+    pub hears: VecDeque<(u64, Vec<Bytes>)>,
+    /// When its node last had nothing more for it.
+    pub silent_at: u64,
+    /// What it hears was said after this.
+    pub since: u64,
     pub heard_at: u64,
     pub next_read: u64,
     /// The client has gone.
@@ -217,6 +222,7 @@ impl World {
         let notify = matches!(to, Target::User(_)) && self.rng.random_bool(0.2);
         let from = self.clients[client].user;
         let number = self.ledger.make(client, from, to, notify);
+        (self.copies).made(number, from, &self.ledger.messages[number].id);
         if matches!(to, Target::Room(_)) {
             self.ledger.messages[number].echo = self.rng.random_bool(0.8);
         }
@@ -255,6 +261,8 @@ impl World {
             says: VecDeque::new(),
             said_at: 0,
             hears: VecDeque::new(),
+            silent_at: self.now,
+            since: self.now,
             heard_at: 0,
             next_read: 0,
             left: false,

@@ -120,6 +120,7 @@ impl World {
 
     /// Something has reached a node; whether it could is asked by the caller.
     pub fn hear(&mut self, pid: Pid, machine: usize, record: Record) {
+        let now = self.now;
         let Some(process) = self.process_mut(pid) else {
             return;
         };
@@ -144,6 +145,7 @@ impl World {
             return;
         }
         process.known.insert(machine, record);
+        process.heard_at.insert(machine, now);
         self.publish(pid);
     }
 

@@ -14,6 +14,7 @@ mod network;
 mod node;
 mod promises;
 mod reader;
+mod receipts;
 mod rooms;
 mod run;
 mod scenario;

@@ -33,6 +33,8 @@ pub struct Process {
     pub dispatch: Arc<Dispatch>,
     pub greeting: Arc<Greeting>,
     pub known: Known,
+    /// When it last heard something new of another machine.
+    pub heard_at: BTreeMap<usize, u64>,
     pub joined: bool,
     /// It does nothing; what happens meanwhile is kept.
     pub paused: bool,
@@ -136,6 +138,7 @@ impl World {
                 max_message_bytes: 65_536,
             }),
             known,
+            heard_at: BTreeMap::new(),
             joined: false,
             paused: false,
             deferred: Vec::new(),

@@ -10,9 +10,10 @@ use super::world::World;
 impl World {
     /// Frames have reached a client.
     pub fn heard(&mut self, id: usize) {
-        let Some(frames) = self.connections[id].hears.pop_front() else {
+        let Some((since, frames)) = self.connections[id].hears.pop_front() else {
             return;
         };
+        self.connections[id].since = since;
         if self.connections[id].left {
             return;
         }
@@ -206,6 +207,7 @@ impl World {
                 let copies = value["copies"].as_u64().unwrap_or_default();
                 self.ledger
                     .is_accepted(number, copies, self.scenario.replicas);
+                self.check_receipt(id, number, copies);
                 self.clients[client].pending.retain(|sent| *sent != number);
             }
             Some("failed") => self.failed(id, number, code),

@@ -186,6 +186,9 @@ impl World {
             }
             let mut batch = VecDeque::new();
             let Poll::Ready(taken) = session.outbox().poll_take(&cx, &mut batch) else {
+                if !session.outbox().is_held() {
+                    connection.silent_at = self.now;
+                }
                 return;
             };
             let reads_every = self.clients[connection.client].reads_every;
@@ -212,7 +215,7 @@ impl World {
         let at = self.now + self.rng.random_range(100..10 * MS);
         let connection = &mut self.connections[id];
         connection.heard_at = connection.heard_at.max(at);
-        connection.hears.push_back(frames);
+        connection.hears.push_back((connection.silent_at, frames));
         let after = connection.heard_at - self.now;
         self.after(after, Event::Heard(id));
     }

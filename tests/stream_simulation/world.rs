@@ -16,6 +16,7 @@ use super::ledger::Ledger;
 use super::network::Stream;
 use super::node::{Machine, Process};
 use super::promises::Promises;
+use super::receipts::Copies;
 use super::scenario::{Fault, MS, SECOND, Scenario};
 use super::serving::Looks;
 use super::trace::Trace;
@@ -118,6 +119,7 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub ledger: Ledger,
     pub promises: Promises,
+    pub copies: Copies,
     pub looks: Looks,
     /// Nodes that may still be killed before copies have to be made.
     pub budget: usize,
@@ -150,6 +152,7 @@ impl World {
             connections: Vec::new(),
             ledger: Ledger::default(),
             promises: Promises::default(),
+            copies: Copies::default(),
             looks: Looks::default(),
             budget: 0,
             wounded: false,
