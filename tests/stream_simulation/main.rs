@@ -7,6 +7,7 @@
 
 mod client;
 mod clock;
+mod copies;
 mod faults;
 mod gossip;
 mod ledger;
