@@ -8,13 +8,16 @@ use bytes::Bytes;
 use rand::RngExt as _;
 use ringpost::dispatch::Session;
 
-use super::ledger::Target;
+use super::ledger::{Sent, Target};
 use super::rooms::{Membership, Place};
 use super::scenario::{MS, SECOND};
 use super::world::{Event, Pid, World};
 
 /// A client that is not welcome after this tries elsewhere.
 const PATIENCE: u64 = 8 * SECOND;
+/// A client that came without a position has by then what waited for it: what is acked meanwhile is not
+/// sent to it any more.
+const CAUGHT_UP: u64 = 10 * SECOND;
 
 /// One device of a user.
 #[expect(clippy::struct_excessive_bools, reason = "its habits are independent")]
@@ -50,7 +53,19 @@ pub struct Client {
     pub back_at: u64,
     /// What it was told that it may miss: all up to that number.
     pub excused: usize,
+    /// When it last came without a position, and how many messages there were then: of those it may
+    /// miss what others of its user have acked.
+    pub fresh: (u64, usize),
     pub said_last: bool,
+}
+
+impl Client {
+    /// Whether it need not have a message to its user.
+    pub fn may_miss(&self, number: usize, message: &Sent) -> bool {
+        let (at, before) = self.fresh;
+        let acked = message.acked_at.is_some_and(|acked| acked < at + CAUGHT_UP);
+        number < self.excused || number < before && acked
+    }
 }
 
 /// A room to be joined, and where to go on in it.
@@ -65,7 +80,12 @@ pub struct Connection {
     pub session: Option<Arc<Session>>,
     says: VecDeque<Say>,
     said_at: u64,
-    pub hears: VecDeque<Vec<Bytes>>,
+    /// What is on its way to it; each with the time after which it was said.
+    pub hears: VecDeque<(u64, Vec<Bytes>)>,
+    /// When its node last had nothing more for it.
+    pub silent_at: u64,
+    /// What it hears was said after this.
+    pub since: u64,
     pub heard_at: u64,
     pub next_read: u64,
     /// The client has gone.
@@ -123,6 +143,7 @@ impl World {
                     connection: None,
                     back_at: 0,
                     excused: 0,
+                    fresh: (0, 0),
                     said_last: false,
                 };
                 let first = rng.random_range(0..3 * SECOND);
@@ -189,7 +210,9 @@ impl World {
             // All that it has, and that its user was sent, is acked with that.
             for number in self.clients[client].seen.clone() {
                 let message = &mut self.ledger.messages[number];
-                message.acked |= matches!(message.to, Target::User(_));
+                if matches!(message.to, Target::User(_)) {
+                    message.acked_at.get_or_insert(self.now);
+                }
             }
             self.say(id, Say::Ack(epoch, offset));
         }
@@ -199,6 +222,7 @@ impl World {
         let notify = matches!(to, Target::User(_)) && self.rng.random_bool(0.2);
         let from = self.clients[client].user;
         let number = self.ledger.make(client, from, to, notify);
+        (self.copies).made(number, from, &self.ledger.messages[number].id);
         if matches!(to, Target::Room(_)) {
             self.ledger.messages[number].echo = self.rng.random_bool(0.8);
         }
@@ -237,6 +261,8 @@ impl World {
             says: VecDeque::new(),
             said_at: 0,
             hears: VecDeque::new(),
+            silent_at: self.now,
+            since: self.now,
             heard_at: 0,
             next_read: 0,
             left: false,

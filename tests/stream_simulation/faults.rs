@@ -106,6 +106,7 @@ impl World {
         self.trace.say(format_args!("== {fault}"));
         self.wounded = true;
         self.ledger.torn |= self.scenario.may_fork() && !self.is_whole();
+        self.ledger.acks_are_lost(pid, self.now);
         self.end_process(pid, silent);
         let noticed = self.rng.random_range(1500 * MS..3500 * MS);
         self.after(noticed, Event::Detect(machine));

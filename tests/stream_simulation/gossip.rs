@@ -15,6 +15,9 @@ use super::world::{Event, Pid, World};
 
 const SEED: Seed = Seed(7);
 
+/// The generations of two starts of a machine differ by about this: more milliseconds than a run has.
+const STARTS_APART: u64 = 1_000_000;
+
 /// What is known of one machine's node. Of two the greater is the newer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
@@ -29,6 +32,23 @@ impl fmt::Debug for Record {
         let down = if self.down { " down" } else { "" };
         let draining = if self.draining { " draining" } else { "" };
         write!(f, "{}+{}{down}{draining}", self.generation, self.revision)
+    }
+}
+
+impl Record {
+    /// A node as it starts.
+    pub fn new(pid: Pid, now: u64) -> Self {
+        Self {
+            generation: STARTS_APART * u64::from(pid.start) + now / MS,
+            revision: 0,
+            down: false,
+            draining: false,
+        }
+    }
+
+    /// Whether it is about that start of its machine.
+    pub fn is_of(self, pid: Pid) -> bool {
+        self.generation / STARTS_APART == u64::from(pid.start)
     }
 }
 
@@ -100,6 +120,7 @@ impl World {
 
     /// Something has reached a node; whether it could is asked by the caller.
     pub fn hear(&mut self, pid: Pid, machine: usize, record: Record) {
+        let now = self.now;
         let Some(process) = self.process_mut(pid) else {
             return;
         };
@@ -124,6 +145,7 @@ impl World {
             return;
         }
         process.known.insert(machine, record);
+        process.heard_at.insert(machine, now);
         self.publish(pid);
     }
 

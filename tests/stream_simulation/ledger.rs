@@ -2,6 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::scenario::SECOND;
+use super::world::Pid;
+
+/// After this every holder has an ack, or the node is not whole: it is copied on the next tick.
+const ACK_COPIED: u64 = 5 * SECOND;
+
 /// Whom a message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
@@ -32,8 +38,10 @@ pub struct Sent {
     pub unordered: bool,
     /// Clients that have it.
     pub received: BTreeSet<usize>,
-    /// A client has acked it.
-    pub acked: bool,
+    /// When a client first acked it.
+    pub acked_at: Option<u64>,
+    /// The node that owned its stream when that ack was seen in the log there, and when that was.
+    pub ack_taken: Option<(Pid, u64)>,
     pub delivered: u32,
 }
 
@@ -75,7 +83,8 @@ impl Ledger {
             refused: false,
             unordered: false,
             received: BTreeSet::new(),
-            acked: false,
+            acked_at: None,
+            ack_taken: None,
             delivered: 0,
         });
         number
@@ -129,6 +138,21 @@ impl Ledger {
         message.received.insert(client)
     }
 
+    /// A log says that it is acked.
+    pub fn ack_is_taken(&mut self, id: &str, by: Pid, now: u64) {
+        if let Some(number) = self.find(id) {
+            self.messages[number].ack_taken.get_or_insert((by, now));
+        }
+    }
+
+    /// A node was killed. Nobody waits for an ack: the last ones may have gone with it.
+    pub fn acks_are_lost(&mut self, with: Pid, now: u64) {
+        for message in &mut self.messages {
+            message.ack_taken =
+                (message.ack_taken).filter(|(by, at)| *by != with || at + ACK_COPIED < now);
+        }
+    }
+
     pub fn is_delivered(&mut self, id: &str, by: &str) {
         let Some(number) = self.find(id) else {
             return self.fail(format!("a notice of {id}, which nobody has sent"));
@@ -136,7 +160,7 @@ impl Ledger {
         let message = &mut self.messages[number];
         message.delivered += 1;
         if !message.notify
-            || !message.acked
+            || message.acked_at.is_none()
             || !matches!(message.to, Target::User(to) if by == format!("u{to}"))
         {
             let text = format!("a notice by {by} that nobody has waited for: {message:?}");

@@ -7,6 +7,7 @@
 
 mod client;
 mod clock;
+mod copies;
 mod faults;
 mod gossip;
 mod ledger;
@@ -14,10 +15,12 @@ mod network;
 mod node;
 mod promises;
 mod reader;
+mod receipts;
 mod rooms;
 mod run;
 mod scenario;
 mod server;
+mod serving;
 mod trace;
 mod verdict;
 mod world;

@@ -1,12 +1,12 @@
 //! Streams between nodes, as `rpc` makes them: one for each direction, which carries requests there
 //! and their replies back, each in order.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use prost::Message as _;
 use rand::RngExt as _;
-use ringpost::core::peer::{Reply, Request};
+use ringpost::core::peer::{Outcome, Reply, Request};
 use ringpost::core::stream::Holder;
 use ringpost::dispatch::{Dispatch, PeerLink, ReplyQueue};
 use ringpost::wire::proto;
@@ -52,6 +52,10 @@ struct Server {
     replies: Arc<ReplyQueue>,
     /// Replies that were looked at, and will be sent.
     answered: Vec<Reply>,
+    /// The messages that were to be appended, by the numbers of the requests.
+    appends: BTreeMap<u64, usize>,
+    /// When the replies were last looked at.
+    looked_at: u64,
 }
 
 impl World {
@@ -190,6 +194,8 @@ impl World {
                 number,
                 replies: Arc::default(),
                 answered: Vec::new(),
+                appends: BTreeMap::new(),
+                looked_at: self.now,
             });
             self.push_replies(id, Vec::new());
             return;
@@ -229,16 +235,24 @@ impl World {
                         "{to:?} is asked by {from:?} #{seq}: {request:?}"
                     ));
                     let asked = Asked::by(&caller, &request);
+                    let carried = self.copies.carried(&request);
+                    if let (Request::Append(append), Some(server)) =
+                        (&request, &mut self.streams[id].server)
+                    {
+                        let number = self.copies.number(append.message.key());
+                        server.appends.extend(number.map(|number| (seq, number)));
+                    }
                     dispatch.peer_request(&caller, seq, request, replies);
                     let answered = replies.take();
                     let reply = answered.iter().find(|reply| reply.seq == seq);
+                    if reply.is_some_and(|reply| reply.outcome == Outcome::Done) {
+                        self.copies.taken(&carried, [from, to]);
+                    }
                     let wrong = reply.and_then(|reply| self.promises.answered(to, asked, reply));
                     if let Some(wrong) = wrong.filter(|_| !self.scenario.splits) {
                         self.ledger.fail(wrong);
                     }
-                    if let Some(server) = &mut self.streams[id].server {
-                        server.answered.extend(answered);
-                    }
+                    self.look_at_replies(id, answered);
                 }
             }
         }
@@ -361,19 +375,41 @@ impl World {
         }
     }
 
+    /// Keeps replies to be sent, once it is known that they are true.
+    fn look_at_replies(&mut self, id: usize, replies: Vec<Reply>) {
+        let (owner, to) = (self.streams[id].to, self.streams[id].from);
+        let Some(server) = &mut self.streams[id].server else {
+            return;
+        };
+        let since = std::mem::replace(&mut server.looked_at, self.now);
+        let mut appended = Vec::new();
+        for reply in &replies {
+            if let Some(number) = server.appends.remove(&reply.seq) {
+                appended.push((number, reply.answer.clone()));
+            }
+        }
+        server.answered.extend(replies);
+        for (number, answer) in appended {
+            self.check_answer((owner, to), number, &answer, since);
+        }
+    }
+
     pub fn send_replies(&mut self, pid: Pid) {
-        let streams = &mut self.streams;
+        let streams = &self.streams;
         let process = self.machines[pid.machine].process.as_mut();
         let Some(process) = process.filter(|process| process.pid == pid) else {
             return;
         };
         process.incoming.retain(|id| !streams[*id].dead);
         for id in process.incoming.clone() {
-            let Some(server) = &mut self.streams[id].server else {
+            let Some(server) = &self.streams[id].server else {
                 continue;
             };
-            let mut replies = std::mem::take(&mut server.answered);
-            replies.extend(server.replies.take());
+            let replies = server.replies.take();
+            self.look_at_replies(id, replies);
+            let server = self.streams[id].server.as_mut();
+            let replies = server.map(|server| std::mem::take(&mut server.answered));
+            let replies = replies.unwrap_or_default();
             if !replies.is_empty() {
                 let replies = replies.into_iter().map(Into::into).collect();
                 let batch = proto::ReplyBatch {

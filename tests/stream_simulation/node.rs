@@ -33,6 +33,8 @@ pub struct Process {
     pub dispatch: Arc<Dispatch>,
     pub greeting: Arc<Greeting>,
     pub known: Known,
+    /// When it last heard something new of another machine.
+    pub heard_at: BTreeMap<usize, u64>,
     pub joined: bool,
     /// It does nothing; what happens meanwhile is kept.
     pub paused: bool,
@@ -120,12 +122,7 @@ impl World {
             machine: number,
             start: machine.starts,
         };
-        let me = Record {
-            generation: 1_000_000 * u64::from(pid.start) + self.now / MS,
-            revision: 0,
-            down: false,
-            draining: false,
-        };
+        let me = Record::new(pid, self.now);
         let known = Known::from([(number, me)]);
         let view = self.rings.view(number, &known, false);
         let first_session = self.rng.random_range(0..1 << 40);
@@ -141,6 +138,7 @@ impl World {
                 max_message_bytes: 65_536,
             }),
             known,
+            heard_at: BTreeMap::new(),
             joined: false,
             paused: false,
             deferred: Vec::new(),
@@ -228,6 +226,7 @@ impl World {
             return;
         };
         let view = self.rings.view(pid.machine, &process.known, process.joined);
+        self.looks.published = self.now;
         self.trace
             .say(format_args!("{pid:?} sees {:?}", process.known));
         let topology = process.dispatch.publish(view);
@@ -264,6 +263,7 @@ impl World {
         if let Some(process) = self.process_mut(pid) {
             process.dispatch.tick();
         }
+        self.look_who_serves();
         let late = self.rng.random_range(0..5 * MS);
         let tick = u64::try_from(TICK.as_micros()).unwrap_or(u64::MAX);
         self.after(tick + late, Event::Tick(pid));

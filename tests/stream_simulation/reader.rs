@@ -10,9 +10,10 @@ use super::world::World;
 impl World {
     /// Frames have reached a client.
     pub fn heard(&mut self, id: usize) {
-        let Some(frames) = self.connections[id].hears.pop_front() else {
+        let Some((since, frames)) = self.connections[id].hears.pop_front() else {
             return;
         };
+        self.connections[id].since = since;
         if self.connections[id].left {
             return;
         }
@@ -95,7 +96,7 @@ impl World {
         }
         if came_with.is_none() {
             // What others of its user have acked is not for one that comes from nowhere.
-            self.clients[client].excused = self.ledger.messages.len();
+            self.clients[client].fresh = (self.now, self.ledger.messages.len());
         }
         self.connections[id].last.clone_from(&position);
         self.clients[client].position = position;
@@ -141,8 +142,22 @@ impl World {
         {
             self.wrong(id, "a repeat", value);
         }
+        self.check_acked(id, number, value);
         self.connections[id].last = Some((epoch.clone(), offset));
         self.clients[client].position = Some((epoch, offset));
+    }
+
+    /// What is acked does not come to a session without a position.
+    fn check_acked(&mut self, id: usize, number: usize, value: &Value) {
+        let connection = &self.connections[id];
+        let taken = self.ledger.messages[number].ack_taken;
+        if connection.came_with.is_none()
+            && taken.is_some_and(|(_, at)| at < connection.made_at)
+            && self.scenario.careful
+            && !self.scenario.may_fork()
+        {
+            self.wrong(id, "acked before it came", value);
+        }
     }
 
     /// What one client sends to one user or room arrives in its order.
@@ -192,6 +207,7 @@ impl World {
                 let copies = value["copies"].as_u64().unwrap_or_default();
                 self.ledger
                     .is_accepted(number, copies, self.scenario.replicas);
+                self.check_receipt(id, number, copies);
                 self.clients[client].pending.retain(|sent| *sent != number);
             }
             Some("failed") => self.failed(id, number, code),

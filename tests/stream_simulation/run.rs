@@ -59,6 +59,7 @@ fn simulate(scenario: Scenario, seed: u64, shown: bool) -> Result<Run, String> {
         (end + CALM + LAST_WORDS, |world| {
             world.check_last_words();
             world.check_received();
+            world.check_copies_are_equal();
         }),
     ];
     for (at, step) in steps {

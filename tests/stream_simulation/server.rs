@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use rand::RngExt as _;
+use ringpost::core::peer::{Answer, Pulled, Request};
 use ringpost::core::protocol::{Qos, Recipient, Send};
-use ringpost::core::stream::Resume;
+use ringpost::core::stream::{Holder, Resume};
 use ringpost::core::trust::Principal;
-use ringpost::dispatch::{FEED_BYTES, Protocol, SessionConfig, Taken};
+use ringpost::dispatch::{Dispatch, FEED_BYTES, Protocol, SessionConfig, Taken};
 use ringpost::id::{StreamKey, UserId};
 
 use super::client::Say;
@@ -21,6 +22,21 @@ use super::world::{Event, Pid, World};
 
 pub fn user_id(user: usize) -> UserId {
     UserId::new(&format!("u{user}")).expect("a name")
+}
+
+/// The copy of a stream that a node has. One that is held for another is sealed by that.
+pub fn copy_at(dispatch: &Dispatch, key: &StreamKey) -> Option<Pulled> {
+    let me = Holder {
+        node: dispatch.me().clone(),
+        generation: dispatch.generation(),
+    };
+    let replies = Arc::default();
+    let pull = Request::Pull { key: key.clone() };
+    dispatch.peer_request(&me, 1, pull, &replies);
+    match replies.take().pop()?.answer {
+        Answer::Pulled(copy) => copy.map(|copy| *copy),
+        _ => None,
+    }
 }
 
 impl World {
@@ -71,6 +87,7 @@ impl World {
                     && let Some(position) = Resume::given(&epoch, offset).position()
                 {
                     dispatch.ack(session, position);
+                    self.see_acks(id, &dispatch);
                 }
             }
             Say::Join(name, rooms) => self.ask_to_join(id, &dispatch, &name, rooms),
@@ -84,6 +101,23 @@ impl World {
             Say::Bye => self.close(id),
         }
         self.touch(pid);
+    }
+
+    /// What is acked in the log once an ack has come to its owner.
+    fn see_acks(&mut self, id: usize, dispatch: &Dispatch) {
+        let user = user_id(self.clients[self.connections[id].client].user);
+        if !dispatch.topology().is_mine(user.as_str()) {
+            return;
+        }
+        let pid = self.connections[id].pid;
+        let copy = copy_at(dispatch, &StreamKey::Inbox(user));
+        // Of a stream that it is taking over it keeps no acks.
+        let Some(copy) = copy.filter(|copy| copy.config.owner.node == *dispatch.me()) else {
+            return;
+        };
+        for entry in copy.snapshot.entries.iter().filter(|entry| entry.acked) {
+            self.ledger.ack_is_taken(entry.message.id(), pid, self.now);
+        }
     }
 
     fn open(&mut self, id: usize) {
@@ -152,6 +186,9 @@ impl World {
             }
             let mut batch = VecDeque::new();
             let Poll::Ready(taken) = session.outbox().poll_take(&cx, &mut batch) else {
+                if !session.outbox().is_held() {
+                    connection.silent_at = self.now;
+                }
                 return;
             };
             let reads_every = self.clients[connection.client].reads_every;
@@ -178,7 +215,7 @@ impl World {
         let at = self.now + self.rng.random_range(100..10 * MS);
         let connection = &mut self.connections[id];
         connection.heard_at = connection.heard_at.max(at);
-        connection.hears.push_back(frames);
+        connection.hears.push_back((connection.silent_at, frames));
         let after = connection.heard_at - self.now;
         self.after(after, Event::Heard(id));
     }

@@ -164,12 +164,9 @@ impl World {
             };
             let devices: Vec<_> = devices.filter(|(_, c)| c.user == to).collect();
             let missing = (devices.iter())
-                .find(|(id, c)| c.resumes && number >= c.excused && !message.received.contains(id));
-            let nobody = message.received.is_empty()
-                && devices.iter().all(|(_, client)| number >= client.excused);
-            if missing.is_some() || nobody {
-                let missing = missing.map(|(id, _)| id);
-                let text = format!("accepted and not received by {missing:?}: {message:?}");
+                .find(|(id, c)| !c.may_miss(number, message) && !message.received.contains(id));
+            if let Some((missing, _)) = missing {
+                let text = format!("accepted and not received by {missing}: {message:?}");
                 return self.ledger.fail(text);
             }
         }

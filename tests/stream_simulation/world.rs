@@ -16,7 +16,9 @@ use super::ledger::Ledger;
 use super::network::Stream;
 use super::node::{Machine, Process};
 use super::promises::Promises;
+use super::receipts::Copies;
 use super::scenario::{Fault, MS, SECOND, Scenario};
+use super::serving::Looks;
 use super::trace::Trace;
 
 /// One start of one machine's node.
@@ -117,6 +119,8 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub ledger: Ledger,
     pub promises: Promises,
+    pub copies: Copies,
+    pub looks: Looks,
     /// Nodes that may still be killed before copies have to be made.
     pub budget: usize,
     /// A node was killed, and not all its copies have been made again.
@@ -148,6 +152,8 @@ impl World {
             connections: Vec::new(),
             ledger: Ledger::default(),
             promises: Promises::default(),
+            copies: Copies::default(),
+            looks: Looks::default(),
             budget: 0,
             wounded: false,
             calm: false,
