@@ -410,9 +410,14 @@ impl<T> Streams<T> {
         true
     }
 
-    /// The log of a stream that is served here, and the last offset of it that may be shown.
+    /// The log of a stream that is served here, and the last offset of it that may be shown. `None` as
+    /// long as [`Output::Serving`] waits: its sessions know only where they were in another log.
     #[must_use]
     pub fn shown(&self, key: &StreamKey) -> Option<(&Log, u64)> {
+        let waits = |output: &Output<T>| matches!(output, Output::Serving(it) if it == key);
+        if self.outputs.iter().any(waits) {
+            return None;
+        }
         let stream = self.by_key.get(key)?;
         match (&stream.role, &stream.copy) {
             (Role::Owner(owner), Some(copy)) if owner.serving => Some((&copy.log, owner.visible)),
