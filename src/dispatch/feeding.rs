@@ -60,6 +60,10 @@ impl Dispatch {
             rooms,
             ..
         } = &mut *shard;
+        // They are told where they are in a new log before anything of it comes.
+        if streams.is_starting(key) {
+            return;
+        }
         let Some((log, visible)) = streams.shown(key) else {
             return;
         };

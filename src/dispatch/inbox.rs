@@ -76,7 +76,7 @@ impl Dispatch {
     }
 
     /// Does what the streams want done, until they want no more.
-    pub(super) fn carry_out(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
+    fn carry_out(&self, shard: &mut Shard, ctx: &Context<'_>, topology: &Topology) {
         while let Some(output) = shard.streams.poll_output() {
             match output {
                 Output::Ask { to, request, about } => {

@@ -38,8 +38,6 @@ impl Dispatch {
                 directory, streams, ..
             } = &mut *shard;
             streams.tick(ctx, |user| directory.is_online(user));
-            // Of streams that are served from now on first, before anything is fed to their sessions.
-            self.carry_out(shard, ctx, topology);
             self.retry_sessions(shard, ctx, topology);
             self.retry_lanes(shard, ctx, topology, false);
             self.retry_registrations(&mut shard.directory, topology);

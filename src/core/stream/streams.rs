@@ -410,14 +410,17 @@ impl<T> Streams<T> {
         true
     }
 
-    /// The log of a stream that is served here, and the last offset of it that may be shown. `None` as
-    /// long as [`Output::Serving`] waits: its sessions know only where they were in another log.
+    /// Whether [`Output::Serving`] of that stream waits to be done: its sessions know only where they were
+    /// in another log.
+    #[must_use]
+    pub fn is_starting(&self, key: &StreamKey) -> bool {
+        let starts = |output: &Output<T>| matches!(output, Output::Serving(it) if it == key);
+        self.outputs.iter().any(starts)
+    }
+
+    /// The log of a stream that is served here, and the last offset of it that may be shown.
     #[must_use]
     pub fn shown(&self, key: &StreamKey) -> Option<(&Log, u64)> {
-        let waits = |output: &Output<T>| matches!(output, Output::Serving(it) if it == key);
-        if self.outputs.iter().any(waits) {
-            return None;
-        }
         let stream = self.by_key.get(key)?;
         match (&stream.role, &stream.copy) {
             (Role::Owner(owner), Some(copy)) if owner.serving => Some((&copy.log, owner.visible)),
