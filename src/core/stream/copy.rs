@@ -56,6 +56,8 @@ pub(super) struct Owner<T> {
     pub committed: u64,
     /// The opening was committed once: sessions are served.
     pub serving: bool,
+    /// That was told by an output.
+    pub announced: bool,
     /// When the stream began, if that was here, with nothing in it, and in the present configuration.
     pub new_since: Option<Duration>,
     /// The last offset that is committed.
@@ -180,6 +182,7 @@ impl<T> Owner<T> {
             opened: 0,
             committed: 0,
             serving: false,
+            announced: false,
             new_since: None,
             visible: 0,
             appended: VecDeque::new(),

@@ -172,3 +172,15 @@ fn a_holder_of_a_busy_stream_that_was_silent_once_is_not_given_up_at_the_next_ti
     let told = ticks(&mut streams, &mut both, 4400..4600);
     assert_eq!(told.slow, [node("n2")]);
 }
+
+#[test]
+fn a_stream_is_starting_until_it_was_told_that_it_is_served() {
+    let alone = Moment::of(&["n1"], 1);
+    let key = alone.inboxes_of(&["n1"]).next().unwrap();
+    let mut streams = Streams::new(holder("n1"));
+    append(&mut streams, &alone, &key, "m1", 'a');
+    assert!(streams.shown(&key).is_some() && streams.is_starting(&key));
+    let told = Told::by(&mut streams);
+    assert_eq!(told.answers, [accepted('a', 1, false)]);
+    assert!(!streams.is_starting(&key));
+}

@@ -97,7 +97,13 @@ impl<T> Streams<T> {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output<T>> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front()?;
+        if let Output::Serving(key) = &output
+            && let Some(owner) = self.owner_mut(key)
+        {
+            owner.announced = true;
+        }
+        Some(output)
     }
 
     /// Streams that have fewer copies than they should, are being taken over, or have a copy here
@@ -414,8 +420,8 @@ impl<T> Streams<T> {
     /// in another log.
     #[must_use]
     pub fn is_starting(&self, key: &StreamKey) -> bool {
-        let starts = |output: &Output<T>| matches!(output, Output::Serving(it) if it == key);
-        self.outputs.iter().any(starts)
+        let role = self.by_key.get(key).map(|stream| &stream.role);
+        matches!(role, Some(Role::Owner(owner)) if owner.serving && !owner.announced)
     }
 
     /// The log of a stream that is served here, and the last offset of it that may be shown.
